@@ -1,0 +1,5 @@
+"""`python -m credmgr` is `credmgr`."""
+
+from credmgr.cli import main
+
+main()

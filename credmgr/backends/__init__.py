@@ -1,0 +1,1 @@
+"""The built-in stores of secrets, one file or folder each."""

@@ -1,0 +1,60 @@
+"""The string that AWS keeps: the secret itself, or a JSON document around it."""
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from credmgr.backends.aws_secrets_manager.options import LIMITS, ValueForm
+from credmgr.errors import CorruptSecret, LimitExceeded
+from credmgr.model.secret import Secret
+
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Wrapping:
+    """How a secret becomes AWS's string and back.
+
+    Attributes:
+        form: Raw or JSON.
+        key: The key of the JSON document.
+    """
+
+    form: ValueForm
+    key: str
+
+    def wrapped(self, secret: Secret) -> str:
+        """The string to keep.
+
+        Raises:
+            LimitExceeded: It is longer than AWS takes, or not Unicode text.
+        """
+        text = secret.reveal()
+        # A search, not a failed encoding: its exception would carry the value.
+        if _SURROGATE.search(text):
+            raise LimitExceeded("the value is not Unicode text")
+        if self.form is ValueForm.JSON:
+            text = json.dumps({self.key: text}, ensure_ascii=False)
+        size = len(text.encode())
+        if size > LIMITS.value_bytes:
+            raise LimitExceeded(f"the value has {size} bytes; AWS takes {LIMITS.value_bytes}")
+        return text
+
+    def unwrapped(self, text: str | None, where: str) -> Secret:
+        """The secret in a string.
+
+        Raises:
+            CorruptSecret: It is empty, binary, or not the JSON document that it should be.
+        """
+        value = self._inside(text) if self.form is ValueForm.JSON else text
+        if not isinstance(value, str) or not value:
+            raise CorruptSecret(f"{where} holds no {self.form} value as credmgr writes it")
+        return Secret(value)
+
+    def _inside(self, text: str | None) -> object:
+        try:
+            document = json.loads(text or "")
+        except (ValueError, RecursionError):
+            return None
+        return document.get(self.key) if isinstance(document, dict) else None

@@ -1,0 +1,102 @@
+"""The commands, in the order in which `--help` lists them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from credmgr import __version__
+from credmgr.cli import (
+    apply,
+    check,
+    doctor,
+    get,
+    history,
+    import_,
+    init,
+    list,  # noqa: A004 (the command is called so)
+    log,
+    plan,
+    rekey,
+    resolve,
+    revoke,
+    rollback,
+    rotate,
+    run,
+    sandbox,
+    show,
+    status,
+)
+from credmgr.cli.demo import command as demo
+from credmgr.cli.session import begin
+from credmgr.settings import LogFormat, LogLevel
+
+app = typer.Typer(
+    name="credmgr",
+    help="Owns the life of every machine credential: stores, rotates, distributes, audits.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+PANELS: Final[dict[str, dict[str, Callable[..., Any]]]] = {
+    "Set up": {
+        "init": init.init,
+        "check": check.check,
+        "plan": plan.plan,
+        "apply": apply.apply,
+        "run": run.run,
+    },
+    "Look": {
+        "status": status.status,
+        "list": list.list_credentials,
+        "show": show.show,
+        "history": history.history,
+        "doctor": doctor.doctor,
+    },
+    "Act": {
+        "rotate": rotate.rotate,
+        "rollback": rollback.rollback,
+        "revoke": revoke.revoke,
+        "import": import_.import_secret,
+        "resolve": resolve.resolve,
+        "get": get.get,
+        "rekey": rekey.rekey,
+    },
+    "Try": {"sandbox": sandbox.sandbox, "demo": demo.demo},
+}
+
+
+def _version(wanted: bool) -> None:  # noqa: FBT001 (typer calls it with the flag)
+    if wanted:
+        typer.echo(f"credmgr {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    manifest: Annotated[
+        Path | None,
+        typer.Option("--manifest", "-m", help="The manifest; or [dim]CREDMGR_MANIFEST[/]."),
+    ] = None,
+    log_level: Annotated[
+        LogLevel | None, typer.Option(help="Or [dim]CREDMGR_LOG_LEVEL[/].", metavar="LEVEL")
+    ] = None,
+    log_format: Annotated[
+        LogFormat | None, typer.Option(help="Or [dim]CREDMGR_LOG_FORMAT[/].", metavar="FORMAT")
+    ] = None,
+    version: Annotated[  # noqa: ARG001, FBT002 (eager: it has done its work before)
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print it and exit."),
+    ] = False,
+) -> None:
+    """Options before the command hold for all of them."""
+    begin(manifest, log_level, log_format)
+
+
+for panel, commands in PANELS.items():
+    for name, command in commands.items():
+        app.command(name, rich_help_panel=panel)(command)
+app.add_typer(log.app, name="log", rich_help_panel="Look")

@@ -1,0 +1,1 @@
+"""`credmgr demo`: the story of a credential, told once or kept running."""

@@ -1,0 +1,1 @@
+"""The manifests that `init` and `demo` start an installation with."""

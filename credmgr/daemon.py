@@ -1,0 +1,319 @@
+"""`credmgr run`: a few interval timers over the state database, and an orderly end.
+
+APScheduler is a timer only. What is due is a question to the database; each tick claims what is due
+and hands it to a bounded pool, so the cost grows with what is due, never with what exists.
+"""
+
+import os
+import signal
+import socket
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from datetime import timedelta
+from threading import Event, Lock
+from types import FrameType
+from typing import Final
+
+import structlog
+from apscheduler.executors.pool import ThreadPoolExecutor as TimerThreads
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from credmgr import __version__
+from credmgr.bootstrap import App, require_appliable
+from credmgr.errors import (
+    AuditBroken,
+    ConfigError,
+    CredmgrError,
+    LeaseHeld,
+    LeaseLost,
+    NotAllowedNow,
+    StateUnavailable,
+)
+from credmgr.manifest.manifest import Manifest
+from credmgr.manifest.plan import Plan
+from credmgr.model.audit import Event as AuditEvent
+from credmgr.model.finding import Alert, Finding, Severity
+from credmgr.model.names import Name
+from credmgr.policy.alerts import deliver
+from credmgr.store.heartbeats import Heartbeat
+
+HEARTBEAT: Final = timedelta(seconds=10)
+ALERTS: Final = timedelta(seconds=5)
+CHECKPOINT: Final = timedelta(minutes=1)
+AFTER_ERROR: Final = timedelta(minutes=1)
+QUEUE: Final = 4
+"""How many due credentials are claimed ahead for each worker."""
+
+_log = structlog.get_logger("credmgr.daemon")
+
+
+class Daemon:
+    """The background process.
+
+    Args:
+        app: Everything wired.
+        reread: Reads the manifest anew, on SIGHUP; raises `CredmgrError` when it is wrong.
+        notify: Tells the service manager a state (`READY=1`).
+        applies: Whether a manifest that is read anew is applied too.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        reread: Callable[[], Manifest],
+        notify: Callable[[str], None],
+        *,
+        applies: bool = False,
+    ) -> None:
+        self._app = app
+        self._reread = reread
+        self._notify = notify
+        self._applies = applies
+        self._stop, self._reload, self._adopting = Event(), Event(), Event()
+        self._wake = Event()
+        self._in_flight: dict[Name, Future[None]] = {}
+        self._lock = Lock()
+        self._pool = ThreadPoolExecutor(app.manifest.daemon.workers, thread_name_prefix="rotation")
+        self._started_at = app.clock.now()
+
+    def run(self) -> bool:
+        """Work until SIGTERM or SIGINT, then drain; True when all that was begun came to a rest."""
+        self._listen()
+        timers = self._timers()
+        self.beat()
+        timers.start()
+        self._notify("READY=1")
+        _log.info(
+            "started",
+            version=__version__,
+            credentials=len(self._app.manifest.credentials),
+            tick=str(self._app.manifest.daemon.tick),
+        )
+        while not self._stop.is_set():
+            self._app.clock.wait(self._wake, HEARTBEAT)
+            self._wake.clear()
+            self._notify("WATCHDOG=1")
+            if self._reload.is_set():
+                self._reload.clear()
+                self.reload()
+        self._notify("STOPPING=1")
+        timers.shutdown(wait=False)
+        return self.drain()
+
+    def tick(self) -> int:
+        """Claim what is due and hand it to the pool; returns how many were claimed."""
+        limit = self._app.manifest.daemon.workers * QUEUE
+        with self._lock:
+            self._in_flight = {n: f for n, f in self._in_flight.items() if not f.done()}
+            room = limit - len(self._in_flight)
+            if room <= 0 or self._stop.is_set() or self._adopting.is_set():
+                return 0
+            due = self._app.store.ledger.due(self._app.clock.now(), limit)
+            fresh = [name for name in due if name not in self._in_flight][:room]
+            for name in fresh:
+                self._in_flight[name] = self._pool.submit(self.tend, name)
+        return len(fresh)
+
+    def tend(self, name: Name) -> None:
+        """One credential's turn; the outermost edge, where an error is logged and work goes on."""
+        log = _log.bind(credential=str(name))
+        try:
+            self._app.engine.tend(name)
+        except (LeaseHeld, LeaseLost) as error:
+            log.info("left to another process", why=error.message)
+        except StateUnavailable as error:
+            log.error("the state database cannot be written; nothing was done", why=error.message)  # noqa: TRY400
+        except CredmgrError as error:
+            log.error("cannot be tended", why=error.message, fix=error.hint)  # noqa: TRY400
+            self._leave_alone(name)
+        except Exception:
+            log.exception("unexpected error; this credential is left alone for a while")
+            self._leave_alone(name)
+
+    def beat(self) -> None:
+        """A sign of life, for `status`."""
+        now = self._app.clock.now()
+        self._app.store.ledger.beat(
+            Heartbeat(
+                owner=self._app.owner,
+                host=socket.gethostname(),
+                pid=os.getpid(),
+                version=__version__,
+                started_at=self._started_at,
+                seen_at=now,
+            )
+        )
+
+    def alerts(self) -> None:
+        """Deliver what waits in the outbox."""
+        app = self._app
+        deliver(
+            app.store.ledger,
+            app.manifest.notifiers,
+            lambda name: app.outside.notifiers[name],
+            app.clock,
+        )
+
+    def checkpoint(self) -> None:
+        """Keep the audit chain's head outside the database, to notice a cut tail."""
+        try:
+            self._app.write_checkpoint()
+        except AuditBroken as error:
+            self._tell(error)
+            raise
+
+    def _tell(self, error: AuditBroken) -> None:
+        """A broken audit chain is told once; the checkpoint that shows it is left as it is."""
+        now, ledger = self._app.clock.now(), self._app.store.ledger
+        finding = Finding("audit/broken", Severity.CRITICAL, error.message, now)
+        if ledger.open_finding(finding, self._app.actor):
+            alert = Alert(
+                key=finding.key,
+                severity=finding.severity,
+                owner="",
+                title=error.message,
+                body=error.hint or "",
+                at=now,
+            )
+            event = AuditEvent(self._app.actor, "audit.broken", "audit")
+            ledger.queue_alerts([alert], event)
+
+    def reload(self) -> bool:
+        """Take a changed manifest into use; a wrong one leaves the old one in force."""
+        self._notify("RELOADING=1")
+        try:
+            manifest = self._reread()
+            planned = self._app.plan(manifest)
+            if self._applies:
+                require_appliable(planned)
+            self._adopting.set()
+            if not self._settle(self._app.manifest.daemon.drain):
+                raise NotAllowedNow("rotations are still moving; send SIGHUP again")
+            if manifest.daemon != self._app.manifest.daemon:
+                _log.warning("the section `daemon` has changed; it counts from the next start")
+            self._app.adopt(manifest)
+            self.take_up(planned)
+        except CredmgrError as error:
+            _log.error("the manifest is not taken over; the old one stays", why=error.message)
+            return False
+        finally:
+            self._adopting.clear()
+            self._notify("READY=1")
+        _log.info("manifest taken over", credentials=len(manifest.credentials))
+        return True
+
+    def take_up(self, planned: Plan) -> None:
+        """Apply what the manifest changes, or say that it waits for `credmgr apply`.
+
+        Raises:
+            NotAllowedNow: A step of the plan is refused.
+        """
+        if not planned.changing:
+            return
+        names = " ".join(step.name for step in planned.changing)
+        if self._applies:
+            self._app.apply(planned)
+            _log.info("manifest applied", changed=names)
+        else:
+            _log.warning("the manifest is not applied; `credmgr apply` does", differs=names)
+
+    def drain(self) -> bool:
+        """Let what was begun come to a rest; True when all of it did within the bound."""
+        bound = self._app.manifest.daemon.drain
+        _log.info("stopping", in_flight=sum(not f.done() for f in self._in_flight.values()))
+        self._app.engine.stopping.set()
+        done = self._settle(bound)
+        self._pool.shutdown(wait=done, cancel_futures=True)
+        self._guarded("checkpoint", self.checkpoint)()
+        self._guarded("heartbeat", lambda: self._app.store.ledger.stop(self._app.owner))()
+        _log.info("stopped" if done else "stopped; what was unfinished goes on at the next start")
+        return done
+
+    def stop(self) -> None:
+        """Ask for an orderly end."""
+        self._stop.set()
+        self._wake.set()
+
+    def _settle(self, bound: timedelta) -> bool:
+        with self._lock:
+            running = list(self._in_flight.values())
+        deadline = self._app.clock.monotonic() + bound
+        while (left := deadline - self._app.clock.monotonic()) > timedelta():
+            if not wait(running, timeout=min(left, HEARTBEAT).total_seconds()).not_done:
+                return True
+            self._notify("WATCHDOG=1")
+        return not wait(running, timeout=0).not_done
+
+    def _leave_alone(self, name: Name) -> None:
+        ledger = self._app.store.ledger
+        try:
+            ledger.postpone(name, self._app.clock.now() + AFTER_ERROR)
+        except CredmgrError as error:
+            _log.warning("could not be postponed", credential=str(name), why=error.message)
+
+    def _timers(self) -> BackgroundScheduler:
+        timers = BackgroundScheduler(
+            executors={"default": TimerThreads(4)},
+            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+            timezone="UTC",
+        )
+        for name, job, every in (
+            ("rotations", self.tick, self._app.manifest.daemon.tick),
+            ("heartbeat", self.beat, HEARTBEAT),
+            ("alerts", self.alerts, ALERTS),
+            ("checkpoint", self.checkpoint, CHECKPOINT),
+        ):
+            timers.add_job(
+                self._guarded(name, job),
+                "interval",
+                seconds=every.total_seconds(),
+                id=name,
+                next_run_time=self._app.clock.now(),
+            )
+        return timers
+
+    def _guarded(self, name: str, job: Callable[[], object]) -> Callable[[], None]:
+        """A timer's outermost edge: an error is logged, and the next tick comes all the same."""
+
+        def turn() -> None:
+            try:
+                job()
+            except CredmgrError as error:
+                _log.error("timer failed", timer=name, why=error.message)
+            except Exception:  # noqa: BLE001 (the edge)
+                _log.exception("timer failed", timer=name)
+
+        return turn
+
+    def _listen(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_stop)
+        signal.signal(signal.SIGHUP, self._on_reload)
+
+    def _on_stop(self, _: int, __: FrameType | None) -> None:
+        self.stop()
+
+    def _on_reload(self, _: int, __: FrameType | None) -> None:
+        self._reload.set()
+        self._wake.set()
+
+
+def systemd_notifier() -> Callable[[str], None]:
+    """What tells systemd a state through `$NOTIFY_SOCKET` (sd_notify(3)); nothing without it.
+
+    Raises:
+        ConfigError: The socket is named but cannot be reached.
+    """
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return lambda _: None
+    target = f"\0{address[1:]}" if address.startswith("@") else address
+
+    def notify(state: str) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+            try:
+                channel.sendto(state.encode(), target)
+            except OSError as error:
+                raise ConfigError(f"NOTIFY_SOCKET cannot be reached: {error.strerror}") from error
+
+    return notify

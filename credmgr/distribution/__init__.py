@@ -1,0 +1,1 @@
+"""Keeping every copy of a secret the same."""

@@ -1,0 +1,98 @@
+"""Checked entries → the model."""
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from credmgr.manifest import schema
+from credmgr.manifest.manifest import DaemonSettings, StateSettings
+from credmgr.model.consumer import Consumer, Grant
+from credmgr.model.credential import (
+    Credential,
+    Overlap,
+    Place,
+    Retry,
+    RotationPolicy,
+    Schedule,
+    Window,
+)
+from credmgr.model.names import Name
+
+
+def state(entry: schema.StateEntry, home: Path) -> StateSettings:
+    """Where credmgr keeps what it knows, relative paths made absolute."""
+    database = entry.database
+    url = urlsplit(database)
+    if url.scheme == "sqlite":
+        database = f"sqlite:///{home / url.path[1:]}"
+    return StateSettings(
+        database=database,
+        database_password=entry.database_password,
+        master_key=entry.master_key,
+        keyring=home / entry.keyring,
+        checkpoint=home / entry.checkpoint,
+    )
+
+
+def daemon(entry: schema.DaemonEntry) -> DaemonSettings:
+    """How the daemon works."""
+    return DaemonSettings(**dict(entry))
+
+
+def consumer(name: str, entry: schema.ConsumerEntry) -> Consumer:
+    """A consumer with its grants.
+
+    Raises:
+        InvalidName: It, or a credential that it names, is outside the grammar.
+    """
+    grants = (
+        Grant(Name(grant.credential), frozenset(grant.read), frozenset(grant.scopes))
+        for grant in entry.grants
+    )
+    return Consumer(Name(name), entry.owner, tuple(grants), entry.description)
+
+
+def credential(name: str, entry: schema.CredentialEntry, options: dict[str, Any]) -> Credential:
+    """A credential; its store is called as itself unless the manifest says otherwise.
+
+    Raises:
+        InvalidName: It, its issuer or a backend is outside the grammar.
+    """
+    return Credential(
+        name=Name(name),
+        kind=entry.kind,
+        issuer=Name(entry.issuer),
+        owner=entry.owner,
+        environment=entry.environment,
+        store=_place(entry.store, name),
+        targets=tuple(_place(target, name) for target in entry.targets),
+        scopes=frozenset(entry.scopes),
+        client_id=entry.client_id,
+        policy=policy(entry.rotation),
+        options=options,
+        description=entry.description,
+    )
+
+
+def policy(entry: schema.RotationEntry) -> RotationPolicy:
+    """How a credential is rotated."""
+    return RotationPolicy(
+        schedule=Schedule(
+            every=entry.every,
+            cron=entry.cron,
+            zone=entry.zone,
+            windows=tuple(_window(window) for window in entry.windows),
+            jitter=entry.jitter,
+        ),
+        overlap=Overlap(entry.overlap.minimum, entry.overlap.maximum),
+        retry=Retry(**dict(entry.retry)),
+    )
+
+
+def _place(entry: schema.PlaceEntry, name: str) -> Place:
+    return Place(Name(entry.backend), Name(entry.name or name))
+
+
+def _window(entry: schema.WindowEntry) -> Window:
+    days = frozenset(schema.DAYS.index(day) + 1 for day in entry.days)
+    return Window(days, entry.start, entry.end)

@@ -1,0 +1,263 @@
+"""What types alone cannot say: each rule of the manifest as one small function.
+
+Every check takes the draft and yields what it finds; none depends on another having passed. Where
+a rule needs no more than texts it looks at the raw data, so that it speaks up even about an entry
+that has other mistakes.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final, TypeAlias
+
+from credmgr.errors import InvalidName, Problem
+from credmgr.manifest.draft import Draft
+from credmgr.manifest.durations import format_duration
+from credmgr.manifest.forms import is_scope, name_mistake, nearest
+from credmgr.manifest.leaks import shown
+from credmgr.manifest.schema import NAMED
+from credmgr.manifest.tree import Spot, Trail
+from credmgr.model.credential import Credential, Kind, Place
+from credmgr.model.names import Name
+
+Check: TypeAlias = Callable[[Draft], Iterator[Problem]]
+
+
+def names_are_in_the_grammar(draft: Draft) -> Iterator[Problem]:
+    """Backends, issuers, notifiers, consumers and credentials have proper names."""
+    for section in NAMED:
+        for name in draft.section(section):
+            try:
+                Name(name)
+            except InvalidName:
+                yield draft.tree.key((section, name)).problem(*name_mistake(name))
+
+
+def issuers_exist(draft: Draft) -> Iterator[Problem]:
+    """Every credential's issuer is declared."""
+    for at, entry in _mappings(draft, "credentials"):
+        yield from _unknown(draft, "issuers", entry.get("issuer"), (*at, "issuer"))
+
+
+def backends_exist(draft: Draft) -> Iterator[Problem]:
+    """Every store and target is in a backend that is declared."""
+    for at, entry in _mappings(draft, "credentials"):
+        for trail, place in _places(at, entry):
+            inside = isinstance(place, dict)
+            backend = place.get("backend") if inside else place
+            where = (*trail, "backend") if inside else trail
+            yield from _unknown(draft, "backends", backend, where)
+
+
+def granted_credentials_exist(draft: Draft) -> Iterator[Problem]:
+    """Every grant is for a credential that is declared."""
+    for trail, grant in _grants(draft):
+        where = (*trail, "credential")
+        yield from _unknown(draft, "credentials", grant.get("credential"), where)
+
+
+def _unknown(draft: Draft, section: str, name: Any, trail: Trail) -> Iterator[Problem]:
+    declared = draft.section(section)
+    if isinstance(name, str) and name and name not in declared:
+        what = f"no {section.removesuffix('s')} {shown(name, 'of this name')}"
+        known = ", ".join(shown(other, "…") for other in sorted(declared)[:8])
+        fix = nearest(name, declared) or (f"declared: {known}" if known else None)
+        yield draft.tree.at(trail).problem(what, fix)
+
+
+def scopes_are_in_the_catalogue(draft: Draft) -> Iterator[Problem]:
+    """A credential asks only for scopes that its issuer has, where the issuer tells them."""
+    for at, entry in _mappings(draft, "credentials"):
+        issuer = draft.issuers.get(str(entry.get("issuer")))
+        catalogue = issuer.factory.traits(issuer.options).catalogue if issuer else {}
+        for number, scope in _texts(entry.get("scopes")):
+            if catalogue and is_scope(scope) and scope not in catalogue:
+                fix = nearest(scope, catalogue) or f"it has {', '.join(sorted(catalogue))}"
+                spot = draft.tree.at((*at, "scopes", number))
+                yield spot.problem(f"the issuer has no scope {shown(scope, 'like this')}", fix)
+
+
+def granted_scopes_are_the_credentials(draft: Draft) -> Iterator[Problem]:
+    """A grant gives no scope that its credential does not have."""
+    credentials = draft.section("credentials")
+    for trail, grant in _grants(draft):
+        credential = credentials.get(str(grant.get("credential")))
+        if isinstance(credential, dict) and credential.get("scopes"):
+            held = {scope for _, scope in _texts(credential["scopes"])}
+            for number, scope in _texts(grant.get("scopes")):
+                if scope not in held:
+                    fix = nearest(scope, held) or f"it has {', '.join(sorted(held))}"
+                    what = f"the credential has no scope {shown(scope, 'like this')}"
+                    yield draft.tree.at((*trail, "scopes", number)).problem(what, fix)
+
+
+def grants_can_be_used(draft: Draft) -> Iterator[Problem]:
+    """One grant per credential; tokens only of OAuth clients; scopes only with tokens."""
+    credentials = draft.section("credentials")
+    seen: set[tuple[Any, str]] = set()
+    for trail, grant in _grants(draft):
+        name, read = grant.get("credential"), grant.get("read")
+        entry = credentials.get(str(name))
+        tokens = isinstance(read, list) and "token" in read
+        if isinstance(name, str) and (trail[1], name) in seen:
+            spot = draft.tree.at((*trail, "credential"))
+            yield spot.problem("this consumer has two grants for this credential", "merge them")
+        if tokens and isinstance(entry, dict) and entry.get("kind") == Kind.API_KEY:
+            spot = draft.tree.at((*trail, "read"))
+            yield spot.problem("an API key has no tokens", "write `read: [secret]`")
+        if grant.get("scopes") and isinstance(read, list) and not tokens:
+            spot = draft.tree.key((*trail, "scopes"))
+            yield spot.problem("scopes narrow tokens only", "add `token` to `read`")
+        seen.add((trail[1], str(name)))
+
+
+def client_ids_fit_the_kind(draft: Draft) -> Iterator[Problem]:
+    """An OAuth client has a client id, an API key has none."""
+    for at, entry in _mappings(draft, "credentials"):
+        kind = entry.get("kind")
+        if kind == Kind.OAUTH_CLIENT and "client_id" not in entry:
+            fix = "add `client_id: …`, as the issuer shows it"
+            yield draft.tree.key(at).problem("missing key `client_id` of an `oauth-client`", fix)
+        if kind == Kind.API_KEY and "client_id" in entry:
+            spot = draft.tree.key((*at, "client_id"))
+            yield spot.problem("an API key has no `client_id`", "take it out")
+
+
+def client_ids_are_not_shared(draft: Draft) -> Iterator[Problem]:
+    """Two credentials with one client id at one issuer would revoke each other's secrets."""
+    first: dict[tuple[str, str], str] = {}
+    for at, entry in _mappings(draft, "credentials"):
+        key = (str(entry.get("issuer")), entry.get("client_id"))
+        if isinstance(key[1], str):
+            other = first.setdefault((key[0], key[1]), str(at[1]))
+            if other != at[1]:
+                yield draft.tree.at((*at, "client_id")).problem(
+                    f"{shown(other, 'another credential')} has the same client_id at this issuer",
+                    f"see {draft.tree.at(('credentials', other, 'client_id'))}",
+                )
+
+
+def accounts_are_not_shared(draft: Draft) -> Iterator[Problem]:
+    """Nor two API keys that the issuer would count as one."""
+    first: dict[tuple[str, str], Spot] = {}
+    for credential in draft.credentials.values():
+        issuer = draft.issuers.get(credential.issuer)
+        if issuer is None or credential.client_id is not None:
+            continue
+        account = issuer.factory.account(issuer.options, credential) or credential.name
+        spot = draft.tree.key(("credentials", credential.name))
+        other = first.setdefault((credential.issuer, account), spot)
+        if other != spot:
+            what = f"another credential has the keys named {shown(account, 'the same')} already"
+            yield spot.problem(what, f"give it another name there; see {other}")
+
+
+def places_are_not_shared(draft: Draft) -> Iterator[Problem]:
+    """No two copies are written to one place."""
+    first: dict[Place, Spot] = {}
+    for credential in draft.credentials.values():
+        for spot, place in placed(draft, credential):
+            if place in first:
+                what = f"`{place}` is written by another copy already"
+                yield spot.problem(what, f"see {first[place]}")
+            first.setdefault(place, spot)
+
+
+def overlap_is_long_enough(draft: Draft) -> Iterator[Problem]:
+    """The overlap has an order, covers the issuer's propagation and ends before the next one."""
+    for name, credential in draft.credentials.items():
+        overlap, every = credential.policy.overlap, credential.policy.schedule.every
+        at: Trail = ("credentials", name, "rotation", "overlap")
+        minimum = format_duration(overlap.minimum)
+        spot = _written(draft, (*at, "minimum"))
+        if overlap.minimum > overlap.maximum:
+            maximum = format_duration(overlap.maximum)
+            yield spot.problem(f"the overlap's minimum {minimum} is above its maximum {maximum}")
+        issuer = draft.issuers.get(credential.issuer)
+        if issuer:
+            propagation = issuer.factory.traits(issuer.options).propagation
+            if overlap.minimum < propagation:
+                known = format_duration(propagation)
+                what = f"the overlap's minimum {minimum} is below the issuer's propagation {known}"
+                yield spot.problem(what, "add twice the slowest consumer's refresh to that")
+        if every is not None and overlap.minimum >= every:
+            what = f"the overlap's minimum {minimum} is not below `every` {format_duration(every)}"
+            yield spot.problem(what, "a rotation ends before the next one is due")
+
+
+def manual_has_no_schedule(draft: Draft) -> Iterator[Problem]:
+    """`manual: true` stands alone."""
+    for at, entry in _mappings(draft, "credentials"):
+        rotation = entry.get("rotation")
+        if isinstance(rotation, dict) and rotation.get("manual") is True:
+            for key in sorted(rotation.keys() & {"every", "cron"}):
+                spot = draft.tree.key((*at, "rotation", key))
+                yield spot.problem(f"`{key}` stands beside `manual: true`", "take one of them out")
+
+
+def names_fit_every_backend(draft: Draft) -> Iterator[Problem]:
+    """No copy has a name longer than its backend takes."""
+    for credential in draft.credentials.values():
+        for spot, place in placed(draft, credential):
+            backend = draft.backends.get(place.backend)
+            if backend and len(place.name) > backend.factory.limits.name_length:
+                most = backend.factory.limits.name_length
+                what = (
+                    f"the name is {len(place.name)} characters long, `{place.backend}` takes {most}"
+                )
+                yield spot.problem(what, f"write {{backend: {place.backend}, name: …}}")
+
+
+def _written(draft: Draft, trail: Trail) -> Spot:
+    tree = draft.tree
+    return tree.at(trail) if tree.knows(trail) else tree.key(trail)
+
+
+def placed(draft: Draft, credential: Credential) -> Iterator[tuple[Spot, Place]]:
+    """Every copy of a credential, with where the manifest asks for it."""
+    at: Trail = ("credentials", credential.name)
+    yield draft.tree.at((*at, "store")), credential.store
+    for number, target in enumerate(credential.targets):
+        yield draft.tree.at((*at, "targets", number)), target
+
+
+def _mappings(draft: Draft, section: str) -> Iterator[tuple[Trail, dict[str, Any]]]:
+    for name, entry in draft.section(section).items():
+        if isinstance(entry, dict):
+            yield (section, name), entry
+
+
+def _places(at: Trail, entry: Mapping[str, Any]) -> Iterator[tuple[Trail, Any]]:
+    yield (*at, "store"), entry.get("store")
+    targets = entry.get("targets")
+    for number, target in enumerate(targets if isinstance(targets, list) else ()):
+        yield (*at, "targets", number), target
+
+
+def _grants(draft: Draft) -> Iterator[tuple[Trail, dict[str, Any]]]:
+    for at, entry in _mappings(draft, "consumers"):
+        grants = entry.get("grants")
+        for number, grant in enumerate(grants if isinstance(grants, list) else ()):
+            if isinstance(grant, dict):
+                yield (*at, "grants", number), grant
+
+
+def _texts(items: Any) -> Iterable[tuple[int, str]]:
+    listed = items if isinstance(items, list) else ()
+    return [(number, item) for number, item in enumerate(listed) if isinstance(item, str)]
+
+
+CHECKS: Final[tuple[Check, ...]] = (
+    names_are_in_the_grammar,
+    issuers_exist,
+    backends_exist,
+    granted_credentials_exist,
+    scopes_are_in_the_catalogue,
+    granted_scopes_are_the_credentials,
+    grants_can_be_used,
+    client_ids_fit_the_kind,
+    client_ids_are_not_shared,
+    accounts_are_not_shared,
+    places_are_not_shared,
+    overlap_is_long_enough,
+    manual_has_no_schedule,
+    names_fit_every_backend,
+)

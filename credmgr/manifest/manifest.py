@@ -1,0 +1,98 @@
+"""The manifest as the rest of credmgr sees it: checked whole, nothing left to doubt."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from credmgr.model.consumer import Consumer
+from credmgr.model.credential import Credential
+from credmgr.model.names import Name
+from credmgr.plugins.backend import BackendFactory
+from credmgr.plugins.issuer import IssuerFactory
+from credmgr.plugins.notifier import NotifierFactory
+
+F = TypeVar("F")
+
+
+@dataclass(frozen=True, slots=True)
+class StateSettings:
+    """Where credmgr keeps what it knows.
+
+    Attributes:
+        database: `sqlite:////absolute/path` or `postgresql://user@host/database`; no password.
+        database_password: Reference to PostgreSQL's password, or None.
+        master_key: Reference to the key that wraps the data keys.
+        keyring: File of wrapped data keys, absolute.
+        checkpoint: File of the audit chain's head, absolute.
+    """
+
+    database: str
+    database_password: str | None
+    master_key: str
+    keyring: Path
+    checkpoint: Path
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonSettings:
+    """How `credmgr run` works.
+
+    Attributes:
+        tick: How often it asks what is due.
+        workers: How many rotations move at once.
+        drain: How long it finishes what it began after it was told to stop.
+        lease: How long a process owns a rotation before another may take it over.
+    """
+
+    tick: timedelta = timedelta(seconds=10)
+    workers: int = 8
+    drain: timedelta = timedelta(seconds=30)
+    lease: timedelta = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class Configured(Generic[F]):
+    """A plugin as the manifest configures it.
+
+    Attributes:
+        plugin: The plugin's name.
+        factory: What opens its sessions.
+        options: An instance of `factory.options`.
+    """
+
+    plugin: str
+    factory: F
+    options: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What one `credmgr.yaml`, with the files that it includes, declares.
+
+    Attributes:
+        state: Where credmgr keeps what it knows.
+        daemon: How `credmgr run` works.
+        backends: Stores of secrets.
+        issuers: Authorities that make and revoke secrets.
+        notifiers: Channels by which people hear of alerts.
+        consumers: Workloads and what they may read.
+        credentials: What credmgr manages.
+        policies: Names of rule packs.
+        home: The manifest's folder, absolute; relative paths start from it.
+        files: Every file read, absolute, the manifest first.
+        digest: SHA-256 of what it says, hexadecimal; comments, order and layout do not count.
+    """
+
+    state: StateSettings
+    daemon: DaemonSettings
+    backends: Mapping[Name, Configured[BackendFactory]]
+    issuers: Mapping[Name, Configured[IssuerFactory]]
+    notifiers: Mapping[Name, Configured[NotifierFactory]]
+    consumers: Mapping[Name, Consumer]
+    credentials: Mapping[Name, Credential]
+    home: Path
+    files: tuple[Path, ...]
+    digest: str
+    policies: tuple[str, ...] = field(default=())

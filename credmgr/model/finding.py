@@ -1,0 +1,58 @@
+"""What a policy rule found, and who is told."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+class Severity(StrEnum):
+    """How bad a finding is."""
+
+    INFO = "info"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that a person should know, with a life of its own.
+
+    Attributes:
+        key: Stable: the rule and the object, no times.
+        severity: How bad it is.
+        text: One line for a person.
+        opened_at: When it was first found.
+        resolved_at: When it was gone; None while open.
+        acknowledged_by: Who has seen it; empty while nobody has.
+    """
+
+    key: str
+    severity: Severity
+    text: str
+    opened_at: datetime
+    resolved_at: datetime | None = None
+    acknowledged_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """A message to the owner of something.
+
+    Attributes:
+        key: Stable, without times: rule or event, and object. One key is told once per change.
+        severity: How bad it is.
+        owner: Whom it concerns.
+        title: One line.
+        body: What happened and what to do, lines of plain text.
+        at: When it was raised.
+        facts: Ids and names; never a value.
+    """
+
+    key: str
+    severity: Severity
+    owner: str
+    title: str
+    body: str
+    at: datetime
+    facts: Mapping[str, str] = field(default_factory=dict)

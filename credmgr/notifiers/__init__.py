@@ -1,0 +1,1 @@
+"""The built-in channels for alerts, one file each."""

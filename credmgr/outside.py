@@ -1,0 +1,128 @@
+"""The open sessions with backends, issuers and notifiers of one manifest."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from threading import Lock
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+
+from credmgr.distribution.copies import CredentialCopies
+from credmgr.errors import ConfigError
+from credmgr.manifest.manifest import Configured, Manifest
+from credmgr.model.credential import Credential
+from credmgr.model.names import Name
+from credmgr.plugins.backend import Capability, SecretBackend
+from credmgr.plugins.context import DEADLINE, PluginContext
+from credmgr.plugins.issuer import Issuer
+from credmgr.plugins.notifier import Notifier
+from credmgr.rotation.ports import Ledger
+
+
+class Session(Protocol):
+    """What every open session has."""
+
+    def close(self) -> None:
+        """Let go of connections and files."""
+        ...
+
+
+@runtime_checkable
+class Sealing(Protocol):
+    """A store that seals values under our data keys, and can do so anew."""
+
+    def reseal(self) -> None:
+        """Seal every value anew under the newest data key."""
+        ...
+
+
+S = TypeVar("S", bound=Session)
+
+
+class Sessions(Generic[S]):
+    """The sessions of one kind, each opened when it is first used, by its name in the manifest."""
+
+    def __init__(
+        self,
+        kind: str,
+        configured: Mapping[Name, Configured[Any]],
+        context: Callable[[Name], PluginContext],
+        watch: Callable[[Name, S], S],
+    ) -> None:
+        self._kind, self._configured = kind, configured
+        self._context, self._watch = context, watch
+        self._open: dict[Name, S] = {}
+        self._lock = Lock()
+
+    def __getitem__(self, name: Name) -> S:
+        """The session of this name.
+
+        Raises:
+            ConfigError: The manifest has none, or a reference in its options leads nowhere.
+        """
+        with self._lock:
+            if name not in self._open:
+                if name not in self._configured:
+                    raise ConfigError(
+                        f"the manifest has no {self._kind} {name}, which a credential uses",
+                        hint="put it back, or change the credential and `credmgr apply`",
+                    )
+                found = self._configured[name]
+                session = found.factory.open(found.options, self._context(name))
+                self._open[name] = self._watch(name, session)
+            return self._open[name]
+
+    def close(self) -> None:
+        """Close those that were opened."""
+        with self._lock:
+            for session in self._open.values():
+                session.close()
+            self._open.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Wraps what the engine is handed; tests put failpoints in, production nothing."""
+
+    ledger: Callable[[Ledger], Ledger] = lambda ledger: ledger
+    backend: Callable[[Name, SecretBackend], SecretBackend] = lambda _, backend: backend
+    issuer: Callable[[Name, Issuer], Issuer] = lambda _, issuer: issuer
+
+
+class OutsideWorld:
+    """The sessions of one manifest; implements `credmgr.rotation.ports.Outside`."""
+
+    def __init__(
+        self, manifest: Manifest, context: Callable[[Name], PluginContext], watch: Watch
+    ) -> None:
+        self._manifest = manifest
+        self.backends: Sessions[SecretBackend] = Sessions(
+            "backend", manifest.backends, context, watch.backend
+        )
+        self.issuers: Sessions[Issuer] = Sessions("issuer", manifest.issuers, context, watch.issuer)
+        self.notifiers: Sessions[Notifier] = Sessions(
+            "notifier", manifest.notifiers, context, lambda _, notifier: notifier
+        )
+
+    def issuer(self, credential: Credential) -> Issuer:
+        """The session with the credential's issuer."""
+        return self.issuers[credential.issuer]
+
+    def copies(self, credential: Credential) -> CredentialCopies:
+        """The credential's copies."""
+        return CredentialCopies(credential, self.backends, self._quarantine(credential))
+
+    def _quarantine(self, credential: Credential) -> timedelta:
+        """Twice what a call and a lease may take, where a backend cannot compare and set.
+
+        Found by model checking: without it, a write of a paused process can point a store at a
+        secret that has been revoked meanwhile.
+        """
+        used = {self._manifest.backends.get(place.backend) for place in credential.places}
+        if all(one is None or Capability.CAS in one.factory.capabilities for one in used):
+            return timedelta()
+        return 2 * (DEADLINE + self._manifest.daemon.lease)
+
+    def close(self) -> None:
+        """Close every session."""
+        for sessions in (self.backends, self.issuers, self.notifiers):
+            sessions.close()

@@ -1,0 +1,1 @@
+"""The three interfaces that a plugin implements, and how plugins are found."""

@@ -1,0 +1,191 @@
+"""The interface of a secrets backend: a factory, and the session that it opens."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Protocol
+from uuid import UUID
+
+from credmgr.model.names import Name
+from credmgr.model.secret import Secret
+from credmgr.model.version import Stage
+from credmgr.plugins.context import PluginContext
+
+
+class Capability(StrEnum):
+    """What a backend can do beyond the minimum; declared, never discovered by failure."""
+
+    CAS = "cas"
+    """`promote` compares and sets in one step; without it a quarantine comes before destruction."""
+    VERSIONS = "versions"
+    """Earlier values stay readable until discarded, so that a rollback needs no second write."""
+    SOFT_DELETE = "soft-delete"
+    """`delete` can be undone for a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a backend can hold; checked when the manifest loads, before anything is issued.
+
+    Attributes:
+        value_bytes: Longest value, UTF-8.
+        name_length: Longest name, in the backend's own spelling.
+    """
+
+    value_bytes: int
+    name_length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One thing wrong in a plugin's options.
+
+    Attributes:
+        option: Dotted path of the option; empty means the options as a whole.
+        what: One sentence.
+        fix: The likely remedy, or None.
+    """
+
+    option: str
+    what: str
+    fix: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A copy as a backend holds it.
+
+    Attributes:
+        version: credmgr's id of the version.
+        stage: Which copy it is.
+        secret: The value.
+    """
+
+    version: UUID
+    stage: Stage
+    secret: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class HeldVersion:
+    """The same without the value.
+
+    Attributes:
+        version: credmgr's id of the version.
+        stage: Which copy it is; None for one that is kept but reachable under no stage.
+        written_at: When it was written, by the backend's clock.
+    """
+
+    version: UUID
+    stage: Stage | None
+    written_at: datetime
+
+
+class SecretBackend(Protocol):
+    """An open session with a store of secrets. Thread-safe.
+
+    A consumer that reads the store natively under `name` always sees `current`; staging never
+    shows. Every object that it writes carries credmgr's mark; an object without it is never changed
+    or deleted (`NotOurs`). Besides what each method lists, all of them may raise
+    `BackendUnavailable` (repeat it) and `AccessDenied` (do not).
+    """
+
+    def read(self, name: Name, stage: Stage = Stage.CURRENT) -> Held:
+        """The copy at `stage`. May be repeated.
+
+        Raises:
+            SecretNotFound: Nothing is at that stage.
+            CorruptSecret: What is there does not authenticate.
+            NotOurs: What is there was not written by credmgr.
+        """
+        ...
+
+    def stage(self, name: Name, secret: Secret, version: UUID) -> None:
+        """Write `secret` as `next`. Repeating it with the same version and value changes nothing.
+
+        A `next` of another version is replaced.
+
+        Raises:
+            Conflict: `version` exists already with another value.
+            LimitExceeded: The value or the name is too long.
+            NotOurs: The name holds something that credmgr did not write.
+        """
+        ...
+
+    def promote(self, name: Name, version: UUID, expect: UUID | None) -> None:
+        """Make `version` (now `next` or `previous`) `current`, if `current` is `expect`.
+
+        What was current becomes `previous`; None expects that nothing is current. When `version` is
+        current already, nothing changes and no error is raised; so it may be repeated.
+
+        Raises:
+            Conflict: `current` is neither `expect` nor `version`.
+            SecretNotFound: `version` is neither `next` nor `previous`.
+            NotOurs: The name holds something that credmgr did not write.
+        """
+        ...
+
+    def discard(self, name: Name, version: UUID) -> None:
+        """Destroy the value of a version that is not current. An absent one is no error.
+
+        Raises:
+            Conflict: `version` is current.
+            NotOurs: The name holds something that credmgr did not write.
+        """
+        ...
+
+    def versions(self, name: Name) -> Sequence[HeldVersion]:
+        """Every version held, newest first; empty when the name is unknown. May be repeated."""
+        ...
+
+    def delete(self, name: Name) -> None:
+        """Remove the name with all of its versions. An absent one is no error.
+
+        Raises:
+            NotOurs: The name holds something that credmgr did not write.
+        """
+        ...
+
+    def check(self) -> None:
+        """Prove that the session works: signed in, reachable, permitted. May be repeated.
+
+        Raises:
+            BackendError: It does not; the message says what to mend.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of connections and files."""
+        ...
+
+
+class BackendFactory(Protocol):
+    """Validates a backend's options, declares what it can do, opens sessions.
+
+    Attributes:
+        options: A frozen dataclass with a type and default for each option; the manifest and its
+            JSON Schema are bound to it. Fields that hold a secret are references (`file:…`).
+        capabilities: What its sessions can do beyond the minimum.
+        limits: What its sessions can hold.
+    """
+
+    @property
+    def options(self) -> type[Any]: ...  # noqa: D102
+    @property
+    def capabilities(self) -> frozenset[Capability]: ...  # noqa: D102
+    @property
+    def limits(self) -> Limits: ...  # noqa: D102
+
+    def validate(self, options: Any) -> Iterable[Mistake]:
+        """What the types alone cannot say. Touches nothing outside the process."""
+        ...
+
+    def open(self, options: Any, context: PluginContext) -> SecretBackend:
+        """A session; may connect lazily.
+
+        Raises:
+            ConfigError: A reference leads nowhere.
+            BackendError: The store cannot be used.
+        """
+        ...

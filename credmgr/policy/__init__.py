@@ -1,0 +1,1 @@
+"""Rules, findings, and the alerts that tell somebody."""

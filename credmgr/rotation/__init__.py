@@ -1,0 +1,1 @@
+"""Replacing a credential's secret without an outage."""

@@ -1,0 +1,1 @@
+"""Alembic's scripts; run by `credmgr.store.schema`, never by the user."""

@@ -1,0 +1,143 @@
+"""The harness: runs each benchmark beside it several times, prints a table, writes JSON.
+
+A benchmark module has `benchmarks(folder)`, a context manager that yields `Benchmark`s; what it
+sets up in `folder` is not measured. Numbers are for comparing two versions on one machine, never a
+verdict: nothing in the test suite reads them.
+"""
+
+import argparse
+import gc
+import importlib.util
+import json
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Final
+
+FOLDER: Final = Path(__file__).parent
+RUNS: Final = 7
+SHORTEST_SECONDS: Final = 0.2
+"""A run repeats the work for at least this long, so that the clock's grain does not show."""
+
+sys.path.insert(0, str(FOLDER.parents[1]))
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """One thing to measure.
+
+    Attributes:
+        name: What it is, in words.
+        once: Does it one time.
+    """
+
+    name: str
+    once: Callable[[], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """How long one of them took, in microseconds each time.
+
+    Attributes:
+        name: What was measured.
+        median: The median of all runs.
+        lowest: The fastest run.
+        highest: The slowest run.
+        runs: How many runs.
+        times: How often the work was done in each run.
+    """
+
+    name: str
+    median: float
+    lowest: float
+    highest: float
+    runs: int
+    times: int
+
+    @property
+    def spread(self) -> float:
+        """Slowest less fastest, as a part of the median."""
+        return (self.highest - self.lowest) / self.median
+
+
+def measure(benchmark: Benchmark, runs: int) -> Measured:
+    """Warm up, find out how often the work fits into a run, then measure."""
+    benchmark.once()
+    times = max(1, round(SHORTEST_SECONDS / max(timed(benchmark.once, 1), 1e-9)))
+    each = [timed(benchmark.once, times) / times * 1e6 for _ in range(runs)]
+    return Measured(benchmark.name, statistics.median(each), min(each), max(each), runs, times)
+
+
+def timed(once: Callable[[], object], times: int) -> float:
+    """Seconds for `times` repetitions, without the collector's pauses."""
+    gc.collect()
+    gc.disable()
+    try:
+        began = time.perf_counter()
+        for _ in range(times):
+            once()
+        return time.perf_counter() - began
+    finally:
+        gc.enable()
+
+
+def modules(wanted: str) -> Iterator[ModuleType]:
+    """The modules beside this one whose name has `wanted` in it."""
+    for file in sorted(FOLDER.glob("bench_*.py")):
+        if wanted not in file.stem:
+            continue
+        spec = importlib.util.spec_from_file_location(file.stem, file)
+        if spec is None or spec.loader is None:
+            raise ImportError(file)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        yield module
+
+
+def everything(wanted: str, runs: int) -> Iterator[Measured]:
+    """Measure what is wanted, one after the other."""
+    for module in modules(wanted):
+        with tempfile.TemporaryDirectory(prefix="credmgr-bench-") as folder:
+            prepared: AbstractContextManager[Sequence[Benchmark]] = module.benchmarks(Path(folder))
+            with prepared as found:
+                for benchmark in found:
+                    done = measure(benchmark, runs)
+                    show(done)
+                    yield done
+
+
+def show(done: Measured) -> None:
+    """One line of the table."""
+    sys.stdout.write(
+        f"{done.name:<58} {done.median:>12,.1f} {done.spread:>7.0%} {done.runs:>3} x {done.times}\n"
+    )
+    sys.stdout.flush()
+
+
+def main() -> None:
+    """Run what the arguments ask for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("wanted", nargs="?", default="", help="part of a module's name")
+    parser.add_argument("--runs", type=int, default=RUNS)
+    parser.add_argument("--json", type=Path, default=Path(".bench/results.json"))
+    given = parser.parse_args()
+    sys.stdout.write(f"{'benchmark':<58} {'µs (median)':>12} {'spread':>7} runs\n")
+    results = [asdict(done) for done in everything(given.wanted, max(given.runs, 5))]
+    given.json.parent.mkdir(parents=True, exist_ok=True)
+    machine = {"python": platform.python_version(), "machine": platform.machine()}
+    given.json.write_text(json.dumps({**machine, "results": results}, indent=2) + "\n")
+    sys.stdout.write(f"written to {given.json}\n")
+    if not results:
+        sys.exit("there is no such benchmark")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,289 @@
+"""Every built-in notifier against the one contract, and the contract against broken ones."""
+
+import io
+import json
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+import structlog
+
+from credmgr.errors import NotifierError
+from credmgr.logs import configure
+from credmgr.manifest.references import References
+from credmgr.model.finding import Alert, Severity
+from credmgr.notifiers.log import LogNotifierFactory, LogOptions
+from credmgr.plugins.context import PluginContext
+from credmgr.testing import Channel, FakeClock, NotifierContract, Received
+from credmgr.testing.canaries import new_canary
+from credmgr.testing.notifier_contract import HOSTILE_TEXTS
+
+
+class NoKeys:
+    def current(self, purpose: str) -> tuple[str, bytes]:
+        raise AssertionError(purpose)
+
+    def by_id(self, purpose: str, key_id: str) -> bytes:
+        raise AssertionError(purpose, key_id)
+
+
+@contextmanager
+def logging_to(stream: io.StringIO) -> Iterator[None]:
+    """The process's log as the daemon has it, and as it was before."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    configure("INFO", "json", stream)
+    try:
+        yield
+    finally:
+        structlog.reset_defaults()
+        root.handlers[:], root.level = handlers, level
+
+
+class TestLogNotifier(NotifierContract):
+    @pytest.fixture
+    def channel(self, tmp_path: Path) -> Iterator[Channel]:
+        stream = io.StringIO()
+        context = PluginContext("ops", tmp_path, FakeClock(), NoKeys(), References(tmp_path))
+
+        def received() -> list[Received]:
+            # A line of its own is what could be forged; its names are the fields.
+            lines = [line for line in stream.getvalue().split("\n") if line]
+            return [Received(dict.fromkeys(json.loads(line), ""), line) for line in lines]
+
+        with logging_to(stream):
+            notifier = LogNotifierFactory().open(LogOptions(), context)
+            yield Channel(notifier, received)
+            notifier.close()
+
+
+class Mail:
+    """A notifier that keeps every promise, on a wire as simple as a mail's: headers, then text."""
+
+    def __init__(self) -> None:
+        self.password = new_canary()
+        self.sent: list[str] = []
+        self.down = False
+        self.log = logging.getLogger(__name__)
+
+    def deliver(self, alert: Alert) -> None:
+        facts = "".join(f"\n{key}: {value}" for key, value in alert.facts.items())
+        body = f"{alert.body}{facts}\nowner: {alert.owner}\nseverity: {alert.severity.value}"
+        self.send(self.header(alert.title), self.header(alert.key), self.text(body))
+
+    def send(self, subject: str, key: str, text: str) -> None:
+        if self.down:
+            raise NotifierError("the mail server does not answer")
+        self.sent.append(f"Subject: {subject}\nX-Key: {key}\n\n{text}")
+
+    def header(self, text: str) -> str:
+        return ascii(text)[1:-1]
+
+    def text(self, text: str) -> str:
+        return "\n".join(ascii(line)[1:-1] for line in text.split("\n"))[:10_000]
+
+    def close(self) -> None:
+        pass
+
+    def received(self) -> list[Received]:
+        messages = (sent.partition("\n\n") for sent in self.sent)
+        return [
+            Received(dict(line.partition(": ")[::2] for line in head.splitlines()), text)
+            for head, _, text in messages
+        ]
+
+    @contextmanager
+    def outage(self) -> Iterator[None]:
+        self.down = True
+        yield
+        self.down = False
+
+    def channel(self) -> Channel:
+        return Channel(self, self.received, self.outage, self.password)
+
+
+class TestMail(NotifierContract):
+    @pytest.fixture
+    def channel(self) -> Channel:
+        return Mail().channel()
+
+
+# --- a broken promise fails the check of that promise
+
+
+class SendsNothing(Mail):
+    def send(self, subject: str, key: str, text: str) -> None:
+        pass
+
+
+class SendsTwice(Mail):
+    def deliver(self, alert: Alert) -> None:
+        super().deliver(alert)
+        super().deliver(alert)
+
+
+class LeavesTheKeyOut(Mail):
+    def send(self, subject: str, key: str, text: str) -> None:
+        del key
+        super().send(subject, "", text)
+
+
+class RefusesRepeats(Mail):
+    def send(self, subject: str, key: str, text: str) -> None:
+        if any(key in sent for sent in self.sent):
+            raise NotifierError("told already")
+        super().send(subject, key, text)
+
+
+class ShowsTheLastOnesToo(Mail):
+    def send(self, subject: str, key: str, text: str) -> None:
+        super().send(subject, key, f"{text}\n{self.sent[-1:]}")
+
+
+class TrustsHeaders(Mail):
+    def header(self, text: str) -> str:
+        return text
+
+
+class TrustsText(Mail):
+    def text(self, text: str) -> str:
+        return text
+
+
+class Chokes(Mail):
+    def text(self, text: str) -> str:
+        text.encode()
+        if "\0" in text:
+            raise ValueError(text)
+        return super().text(text)
+
+
+class RefusesLong(Mail):
+    def text(self, text: str) -> str:
+        if len(text) > 10_000:
+            raise NotifierError("too long")
+        return super().text(text)
+
+
+class MixesThreads(Mail):
+    subject = ""
+
+    def send(self, subject: str, key: str, text: str) -> None:
+        self.subject = subject
+        Event().wait(0.01)
+        super().send(self.subject, key, text)
+
+
+class HidesOutages(Mail):
+    def send(self, subject: str, key: str, text: str) -> None:
+        if not self.down:
+            super().send(subject, key, text)
+
+
+class LetsTheErrorThrough(Mail):
+    def send(self, subject: str, key: str, text: str) -> None:
+        if self.down:
+            raise ConnectionRefusedError
+        super().send(subject, key, text)
+
+
+class GivesUp(Mail):
+    class Final(NotifierError):
+        retryable = False
+
+    def send(self, subject: str, key: str, text: str) -> None:
+        if self.down:
+            raise self.Final("no")
+        super().send(subject, key, text)
+
+
+class NeverComesBack(Mail):
+    broken = False
+
+    def send(self, subject: str, key: str, text: str) -> None:
+        self.broken = self.broken or self.down
+        if self.broken:
+            raise NotifierError
+        super().send(subject, key, text)
+
+
+class Talks(Mail):
+    def send(self, subject: str, key: str, text: str) -> None:
+        self.log.debug("signing in with %s", self.password)
+        super().send(subject, key, text)
+
+
+class Complains(Mail):
+    def send(self, subject: str, key: str, text: str) -> None:
+        try:
+            super().send(subject, key, text)
+        except NotifierError as error:
+            raise NotifierError("no answer") from ValueError(self.password, error)
+
+
+class ShowsItself(Mail):
+    def __repr__(self) -> str:
+        return f"Mail({self.password!r})"
+
+
+class ClosesOnce(Mail):
+    closed = False
+
+    def close(self) -> None:
+        assert not self.closed
+        self.closed = True
+
+
+ARRIVES = "an_alert_arrives_once_with_all_that_a_person_needs"
+HOSTILE = "a_hostile_text_neither_breaks_nor_forges_anything"
+DOWN = "a_channel_that_is_down_is_an_error_to_be_repeated_later"
+SECRET = "its_own_secret_shows_nowhere"  # noqa: S105 (the name of a check)
+BROKEN: list[tuple[type[Mail], str, dict[str, str]]] = [
+    (SendsNothing, ARRIVES, {}),
+    (SendsTwice, ARRIVES, {}),
+    (LeavesTheKeyOut, ARRIVES, {}),
+    (SendsTwice, "each_call_delivers_its_own_alert_in_order", {}),
+    (ShowsTheLastOnesToo, "each_call_delivers_its_own_alert_in_order", {}),
+    (RefusesRepeats, "an_alert_may_be_delivered_again", {}),
+    (TrustsHeaders, HOSTILE, {"part": "title", "text": HOSTILE_TEXTS["CRLF"]}),
+    (TrustsHeaders, HOSTILE, {"part": "key", "text": HOSTILE_TEXTS["LF"]}),
+    (TrustsHeaders, HOSTILE, {"part": "title", "text": HOSTILE_TEXTS["right-to-left override"]}),
+    (TrustsText, HOSTILE, {"part": "body", "text": HOSTILE_TEXTS["right-to-left override"]}),
+    (TrustsText, HOSTILE, {"part": "facts", "text": HOSTILE_TEXTS["terminal escapes"]}),
+    (TrustsText, HOSTILE, {"part": "owner", "text": HOSTILE_TEXTS["NUL"]}),
+    (Chokes, HOSTILE, {"part": "body", "text": HOSTILE_TEXTS["NUL"]}),
+    (Chokes, HOSTILE, {"part": "body", "text": HOSTILE_TEXTS["half a character"]}),
+    (RefusesLong, "a_very_long_body_arrives_at_least_in_part", {"character": "x"}),
+    (MixesThreads, "many_threads_at_once_deliver_each_alert_whole_and_once", {}),
+    (SendsTwice, "many_threads_at_once_deliver_each_alert_whole_and_once", {}),
+    (HidesOutages, DOWN, {}),
+    (LetsTheErrorThrough, DOWN, {}),
+    (GivesUp, DOWN, {}),
+    (NeverComesBack, DOWN, {}),
+    (Talks, SECRET, {}),
+    (Complains, SECRET, {}),
+    (ShowsItself, SECRET, {}),
+    (ClosesOnce, "close_may_be_repeated", {}),
+]
+
+
+@pytest.mark.parametrize(("broken", "name", "given"), BROKEN)
+def test_a_broken_promise_is_noticed(
+    broken: type[Mail],
+    name: str,
+    given: dict[str, str],
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    check: Callable[..., None] = getattr(NotifierContract(), f"test_{name}")
+    wanted: dict[str, Any] = {"severity": Severity.WARNING, "caplog": caplog, "capfd": capfd}
+    arguments = check.__code__.co_varnames[1 : check.__code__.co_argcount]
+    more = {key: value for key, value in {**wanted, **given}.items() if key in arguments}
+    check(channel=Mail().channel(), **more)
+    caplog.clear()
+    with pytest.raises((AssertionError, OSError, ValueError, NotifierError, pytest.fail.Exception)):
+        check(channel=broken().channel(), **more)

@@ -1,0 +1,61 @@
+"""The backend contract against a real OpenBao, with exactly the published policy."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from credmgr.backends.vault import VaultBackendFactory, VaultOptions
+from credmgr.backends.vault.options import AppRoleSignIn
+from credmgr.model.names import Name
+from credmgr.plugins.backend import SecretBackend
+from credmgr.plugins.context import PluginContext
+from credmgr.testing import BackendContract
+from credmgr.testing.backend_moves import Plant, Reopen
+from tests.integration.openbao import POLICY, Bao, context_of, dev_server
+
+
+@pytest.fixture(scope="module")
+def bao() -> Iterator[Bao]:
+    with dev_server() as server:
+        server.policy("credmgr", POLICY.read_text())
+        yield server
+
+
+@pytest.fixture(scope="module")
+def role(bao: Bao) -> tuple[str, str]:
+    return bao.role("credmgr")
+
+
+class TestVaultBackend(BackendContract):
+    factory = VaultBackendFactory()
+
+    @pytest.fixture
+    def options(self, bao: Bao, role: tuple[str, str]) -> VaultOptions:
+        return VaultOptions(bao.address, approle=AppRoleSignIn(role[0], "env:secret_id"))
+
+    @pytest.fixture
+    def context(self, tmp_path: Path, role: tuple[str, str]) -> PluginContext:
+        return context_of(tmp_path, secret_id=role[1])
+
+    @pytest.fixture
+    def backend(self, options: VaultOptions, context: PluginContext) -> Iterator[SecretBackend]:
+        session = self.factory.open(options, context)
+        yield session
+        session.close()
+
+    @pytest.fixture
+    def reopen(self, options: VaultOptions, context: PluginContext) -> Reopen:
+        return lambda: self.factory.open(options, context)
+
+    @pytest.fixture
+    def foreign(self, bao: Bao) -> Plant:
+        def plant(name: Name) -> Callable[[], object]:
+            path = f"credmgr/{name}"
+            bao.ask("POST", f"secret/data/{path}", {"data": {"value": "notes of somebody else"}})
+            return lambda: [
+                {**bao.ask("GET", f"secret/{kind}/{path}"), "request_id": ""}
+                for kind in ("data", "metadata")
+            ]
+
+        return plant
