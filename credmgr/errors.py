@@ -4,6 +4,7 @@ CredmgrError
 ├── UsageError                  the operator asked for something that cannot be done
 │   ├── InvalidName
 │   ├── UnknownCredential
+│   ├── UnknownConsumer
 │   ├── RotationOpen            one rotation at a time
 │   ├── NotAllowedNow           the state of the thing forbids it
 │   └── SecretInArguments
@@ -77,6 +78,12 @@ class UnknownCredential(UsageError):
     """No credential has this name."""
 
     code = "unknown_credential"
+
+
+class UnknownConsumer(UsageError):
+    """No consumer has this name."""
+
+    code = "unknown_consumer"
 
 
 class RotationOpen(UsageError):

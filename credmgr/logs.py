@@ -22,6 +22,7 @@ _SHAPES: Final = re.compile(
     r"""
       cf_(?:sand|live)_[A-Za-z0-9_-]{8,}               # CaseForge API keys
     | cf_secret_[A-Za-z0-9_-]{8,}                      # its sandbox's client secrets
+    | \bcredmgr_[A-Za-z0-9_-]{32,}                     # bearers of consumers
     | eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*   # JSON web tokens (RFC 7519)
     | \bhvs\.[A-Za-z0-9_-]{20,} | \bs\.[A-Za-z0-9]{24,}         # Vault and OpenBao tokens
     | credmgr-master-key-v1:[A-Za-z0-9+/=]+

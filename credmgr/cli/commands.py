@@ -10,6 +10,7 @@ from credmgr import __version__
 from credmgr.cli import (
     apply,
     check,
+    consumer,
     doctor,
     get,
     history,
@@ -99,4 +100,5 @@ def options(
 for panel, commands in PANELS.items():
     for name, command in commands.items():
         app.command(name, rich_help_panel=panel)(command)
+app.add_typer(consumer.app, name="consumer", rich_help_panel="Act")
 app.add_typer(log.app, name="log", rich_help_panel="Look")

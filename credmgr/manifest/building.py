@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from credmgr.manifest import schema
-from credmgr.manifest.manifest import DaemonSettings, StateSettings
+from credmgr.manifest.manifest import ApiSettings, DaemonSettings, StateSettings
 from credmgr.model.consumer import Consumer, Grant
 from credmgr.model.credential import (
     Credential,
@@ -39,6 +39,15 @@ def daemon(entry: schema.DaemonEntry) -> DaemonSettings:
     return DaemonSettings(**dict(entry))
 
 
+def api(entry: schema.ApiEntry, home: Path) -> ApiSettings:
+    """How the API is served, the socket's path made absolute."""
+    listen = None
+    if entry.listen is not None:
+        host, _, port = entry.listen.rpartition(":")
+        listen = (host.strip("[]"), int(port))
+    return ApiSettings(home / entry.socket, listen, entry.hosts, entry.enabled)
+
+
 def consumer(name: str, entry: schema.ConsumerEntry) -> Consumer:
     """A consumer with its grants.
 
@@ -49,7 +58,15 @@ def consumer(name: str, entry: schema.ConsumerEntry) -> Consumer:
         Grant(Name(grant.credential), frozenset(grant.read), frozenset(grant.scopes))
         for grant in entry.grants
     )
-    return Consumer(Name(name), entry.owner, tuple(grants), entry.description)
+    return Consumer(
+        name=Name(name),
+        owner=entry.owner,
+        grants=tuple(grants),
+        description=entry.description,
+        uid=entry.uid,
+        user=entry.user,
+        operator=entry.operator,
+    )
 
 
 def credential(name: str, entry: schema.CredentialEntry, options: dict[str, Any]) -> Credential:

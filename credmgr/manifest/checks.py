@@ -6,6 +6,7 @@ that has other mistakes.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from ipaddress import ip_address
 from typing import Any, Final, TypeAlias
 
 from credmgr.errors import InvalidName, Problem
@@ -107,6 +108,34 @@ def grants_can_be_used(draft: Draft) -> Iterator[Problem]:
             spot = draft.tree.key((*trail, "scopes"))
             yield spot.problem("scopes narrow tokens only", "add `token` to `read`")
         seen.add((trail[1], str(name)))
+
+
+def consumers_are_told_apart(draft: Draft) -> Iterator[Problem]:
+    """No two consumers have one user on this machine, and none has two."""
+    first: dict[Any, Spot] = {}
+    for at, entry in _mappings(draft, "consumers"):
+        known = [(key, entry[key]) for key in ("uid", "user") if entry.get(key) is not None]
+        if len(known) > 1:
+            spot = draft.tree.key((*at, "user"))
+            yield spot.problem("`user` stands beside `uid`", "take one of them out")
+        for key, value in known:
+            spot = draft.tree.at((*at, key))
+            other = first.setdefault((key, str(value)), spot)
+            if other != spot:
+                yield spot.problem(f"another consumer has this `{key}`", f"see {other}")
+
+
+def the_api_stays_on_this_machine(draft: Draft) -> Iterator[Problem]:
+    """An address that other machines reach is chosen in so many words."""
+    entry = draft.root.api if draft.root else None
+    if entry is None or entry.listen is None or entry.beyond_loopback:
+        return
+    host = entry.listen.rpartition(":")[0].strip("[]")
+    if not ip_address(host).is_loopback:
+        yield draft.tree.at(("api", "listen")).problem(
+            "other machines could reach this, and it is HTTP without TLS",
+            "listen on 127.0.0.1 with a TLS proxy before it, or say `beyond_loopback: true`",
+        )
 
 
 def client_ids_fit_the_kind(draft: Draft) -> Iterator[Problem]:
@@ -253,6 +282,8 @@ CHECKS: Final[tuple[Check, ...]] = (
     scopes_are_in_the_catalogue,
     granted_scopes_are_the_credentials,
     grants_can_be_used,
+    consumers_are_told_apart,
+    the_api_stays_on_this_machine,
     client_ids_fit_the_kind,
     client_ids_are_not_shared,
     accounts_are_not_shared,

@@ -40,6 +40,7 @@ class Draft:
         backends: By name, likewise issuers and notifiers.
         credentials: By name.
         consumers: By name.
+        variables: Of credentials, by name, where declared.
     """
 
     tree: Tree
@@ -51,6 +52,7 @@ class Draft:
     notifiers: dict[str, Configured[NotifierFactory]] = field(default_factory=dict)
     credentials: dict[str, Credential] = field(default_factory=dict)
     consumers: dict[str, Consumer] = field(default_factory=dict)
+    variables: dict[str, str] = field(default_factory=dict)
 
     def section(self, name: str) -> Mapping[str, Any]:
         """What a section says, entry by entry; empty when it is missing or no mapping."""
@@ -153,3 +155,5 @@ def _credential(draft: Draft, name: str, entry: schema.CredentialEntry) -> None:
         problems = mistaken(draft.tree, mistakes, at)
     draft.problems += problems
     draft.credentials[name] = credential
+    if entry.env is not None:
+        draft.variables[name] = entry.env

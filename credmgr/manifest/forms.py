@@ -7,6 +7,7 @@ import re
 from datetime import UTC, datetime, time, timedelta
 from difflib import get_close_matches
 from functools import cache
+from ipaddress import ip_address
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
@@ -35,6 +36,9 @@ REFERENCE_PATTERN: Final = (
 _REFERENCE: Final = re.compile(REFERENCE_PATTERN.removeprefix("^").removesuffix("$"))
 _SCOPE: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749 §3.3, scope-token
 _CLOCK: Final = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]", re.ASCII)
+_HOST: Final = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?", re.ASCII)
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_LAST_PORT: Final = 65_535
 _CRON_FIELDS: Final = 5
 _ANY_MONDAY: Final = datetime(2024, 1, 1, tzinfo=UTC)
 _MENDABLE: Final = re.compile(r"(?!.*\.\.)[A-Za-z0-9/_ .-]+")
@@ -102,6 +106,31 @@ def name_mistake(text: str) -> tuple[str, str]:
     if mended and _MENDABLE.fullmatch(text) and shown(text, "") and shown(mended, ""):
         fix += f"; did you mean `{mended}`?"
     return f"{shown(text, 'this')} is not a name", fix
+
+
+def _listen(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    bare = host.removeprefix("[").removesuffix("]")
+    try:
+        ip_address(bare)
+        fits = port.isascii() and port.isdecimal() and int(port) <= _LAST_PORT
+    except ValueError:
+        fits = False
+    if not fits or (":" in bare) is not host.startswith("["):
+        raise refuse("not an address to listen on", "write 127.0.0.1:8650 or [::1]:8650")
+    return text
+
+
+def _host(text: str) -> str:
+    if not _HOST.fullmatch(text):
+        raise refuse(f"{shown(text)} is not what a Host header says", "write credmgr.internal:8650")
+    return text
+
+
+def _variable(text: str) -> str:
+    if not _VARIABLE.fullmatch(text):
+        raise refuse(f"{shown(text)} is not the name of a variable", "write CASEFORGE_API_KEY")
+    return text
 
 
 def is_scope(text: str) -> bool:
@@ -188,6 +217,13 @@ NameText = Annotated[
     StrictStr,
     AfterValidator(check_name),
     WithJsonSchema({"type": "string", "pattern": NAME_PATTERN, "maxLength": 255}),
+]
+ListenText = Annotated[
+    StrictStr, AfterValidator(_listen), Field(examples=["127.0.0.1:8650", "[::1]:8650"])
+]
+HostText = Annotated[StrictStr, AfterValidator(_host), Field(examples=["credmgr.internal:8650"])]
+VariableText = Annotated[
+    StrictStr, AfterValidator(_variable), Field(examples=["CASEFORGE_API_KEY"])
 ]
 ScopeText = Annotated[StrictStr, AfterValidator(_scope), Field(examples=["cases:read"])]
 Zone = Annotated[

@@ -50,6 +50,7 @@ def _manifest(draft: Draft, root: Root, files: tuple[Path, ...], digest: str) ->
     return Manifest(
         state=building.state(root.state, draft.home),
         daemon=building.daemon(root.daemon),
+        api=building.api(root.api, draft.home),
         backends=_named(draft.backends),
         issuers=_named(draft.issuers),
         notifiers=_named(draft.notifiers),
@@ -59,6 +60,7 @@ def _manifest(draft: Draft, root: Root, files: tuple[Path, ...], digest: str) ->
         home=draft.home,
         files=files,
         digest=digest,
+        variables=_named(draft.variables),
     )
 
 

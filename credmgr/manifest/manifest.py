@@ -53,6 +53,23 @@ class DaemonSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ApiSettings:
+    """How the HTTP API is served.
+
+    Attributes:
+        socket: The Unix socket, absolute.
+        listen: An address and port besides, or None.
+        hosts: Further values of the Host header that are taken.
+        enabled: Whether it is served at all.
+    """
+
+    socket: Path
+    listen: tuple[str, int] | None = None
+    hosts: tuple[str, ...] = ()
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Configured(Generic[F]):
     """A plugin as the manifest configures it.
 
@@ -74,12 +91,14 @@ class Manifest:
     Attributes:
         state: Where credmgr keeps what it knows.
         daemon: How `credmgr run` works.
+        api: How it serves consumers.
         backends: Stores of secrets.
         issuers: Authorities that make and revoke secrets.
         notifiers: Channels by which people hear of alerts.
         consumers: Workloads and what they may read.
         credentials: What credmgr manages.
         policies: Names of rule packs.
+        variables: The variable in which a credential is handed to a command, where declared.
         home: The manifest's folder, absolute; relative paths start from it.
         files: Every file read, absolute, the manifest first.
         digest: SHA-256 of what it says, hexadecimal; comments, order and layout do not count.
@@ -87,6 +106,7 @@ class Manifest:
 
     state: StateSettings
     daemon: DaemonSettings
+    api: ApiSettings
     backends: Mapping[Name, Configured[BackendFactory]]
     issuers: Mapping[Name, Configured[IssuerFactory]]
     notifiers: Mapping[Name, Configured[NotifierFactory]]
@@ -96,3 +116,4 @@ class Manifest:
     files: tuple[Path, ...]
     digest: str
     policies: tuple[str, ...] = field(default=())
+    variables: Mapping[Name, str] = field(default_factory=dict)

@@ -23,10 +23,13 @@ from credmgr.manifest.forms import (
     CronText,
     DatabaseText,
     Duration,
+    HostText,
+    ListenText,
     NameText,
     ReferenceText,
     ScopeText,
     Text,
+    VariableText,
     Zone,
     refuse,
 )
@@ -112,6 +115,21 @@ class DaemonEntry(Entry):
     """How long it finishes what it began after it was told to stop."""
     lease: Duration = Field(default="60s", validate_default=True)
     """How long a process owns a rotation before another may take it over."""
+
+
+class ApiEntry(Entry):
+    """The HTTP API that `credmgr run` serves to consumers."""
+
+    enabled: StrictBool = True
+    """Whether it is served at all."""
+    socket: Text = "run/credmgr.sock"
+    """The Unix socket; whoever may enter its folder is known by its user id."""
+    listen: ListenText | None = None
+    """An address and port to serve it on as well, to bearers only."""
+    beyond_loopback: StrictBool = False
+    """Whether `listen` may be reached from other machines: it is HTTP without TLS."""
+    hosts: Annotated[tuple[HostText, ...], AfterValidator(_distinct)] = ()
+    """Further values of the Host header that are taken, of a proxy of yours for example."""
 
 
 class PluginEntry(Entry):
@@ -219,6 +237,8 @@ class CredentialEntry(Entry):
     """The OAuth client's id at the issuer; for `oauth-client` only, and required there."""
     rotation: RotationEntry = Field(default_factory=RotationEntry)
     """When its secret is replaced, and how."""
+    env: VariableText | None = None
+    """The variable in which `credmgr exec` hands it on; made from its name unless given."""
     options: dict[str, Any] = Field(default_factory=dict)
     """What the issuer's plugin wants to know of it."""
 
@@ -243,6 +263,12 @@ class ConsumerEntry(Entry):
     """Who answers for it: a team or a person."""
     grants: tuple[GrantEntry, ...] = ()
     """What it may read."""
+    uid: Annotated[StrictInt, Field(ge=0, le=2**32 - 2)] | None = None
+    """The user id by which the Unix socket knows it."""
+    user: Text | None = Field(default=None, examples=["billing"])
+    """The same by the user's name on this machine; not beside `uid`."""
+    operator: StrictBool = False
+    """Whether it also sees all credentials, rotations, findings and metrics; never a value."""
 
 
 class DefaultsEntry(Entry):
@@ -286,6 +312,8 @@ class Root(Part):
     """Further files by pattern, relative to the manifest's folder."""
     daemon: DaemonEntry = Field(default_factory=DaemonEntry)
     """How `credmgr run` works."""
+    api: ApiEntry = Field(default_factory=ApiEntry)
+    """The HTTP API that `credmgr run` serves."""
     defaults: DefaultsEntry = Field(default_factory=DefaultsEntry)
     """What credentials say unless they say otherwise."""
 

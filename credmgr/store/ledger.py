@@ -11,12 +11,22 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from credmgr.model.audit import Event
+from credmgr.model.consumer import Bearer
 from credmgr.model.credential import Credential, Enrolled
 from credmgr.model.finding import Alert, Finding
 from credmgr.model.names import Name
 from credmgr.model.rotation import Change, JournalEntry, Lease, Request, Rotation
 from credmgr.model.version import Version
-from credmgr.store import alerts, credentials, findings, heartbeats, leases, rotations, usage
+from credmgr.store import (
+    alerts,
+    bearers,
+    credentials,
+    findings,
+    heartbeats,
+    leases,
+    rotations,
+    usage,
+)
 from credmgr.store.alerts import PendingAlert
 from credmgr.store.credentials import Enrolment
 from credmgr.store.database import Database
@@ -253,6 +263,24 @@ class SqlLedger:
         """Consumers whose last read of the credential was of `version`, later than `since`."""
         with self._database.read() as connection:
             return usage.consumers_on(connection, version, since)
+
+    def bearers(self, now: datetime) -> Sequence[Bearer]:
+        """Every consumer's bearers that have not ended, newest first."""
+        with self._database.read() as connection:
+            return bearers.live(connection, now)
+
+    def give_bearer(self, bearer: Bearer, overlap: timedelta, actor: str) -> None:
+        """Let a consumer in by a new bearer; those that it has end after `overlap` at the latest.
+
+        One that has ended is forgotten.
+        """
+        with self._database.write() as tx:
+            bearers.give(tx, bearer, overlap, actor)
+
+    def take_bearers(self, consumer: Name, actor: str) -> int:
+        """Let a consumer in no more by any bearer that it has; returns how many ended."""
+        with self._database.write() as tx:
+            return bearers.take(tx, consumer, actor)
 
     def beat(self, sign: Heartbeat) -> None:
         """Note that a daemon is alive; daemons silent for a week are forgotten."""

@@ -193,6 +193,16 @@ usage: Final = Table(
     Index("usage_version", "version", "last_seen"),
 )
 
+bearers: Final = Table(
+    "bearers",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("consumer", NameText, nullable=False),
+    Column("issued_at", Moment, nullable=False),
+    Column("expires_at", Moment),
+    Index("bearers_consumer", "consumer", "issued_at"),
+)
+
 heartbeats: Final = Table(
     "heartbeats",
     metadata,

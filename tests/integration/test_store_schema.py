@@ -76,7 +76,7 @@ def test_a_newer_schema_is_refused_whether_we_may_migrate_or_not(
 ) -> None:
     execute(store, "UPDATE alembic_version SET version_num = '0999'")
     for migrate in (True, False):
-        with pytest.raises(SchemaTooNew, match="0999; we know those up to 0001") as refused:
+        with pytest.raises(SchemaTooNew, match="0999; we know those up to ") as refused:
             bench.open(migrate=migrate)
         assert "newer" in (refused.value.hint or "")
 
@@ -85,7 +85,7 @@ def test_an_empty_database_is_left_alone_when_we_may_not_migrate(
     bench: Bench, tmp_path: Path
 ) -> None:
     (tmp_path / "state.db").touch()
-    with pytest.raises(StateError, match="is empty; this credmgr needs 0001") as refused:
+    with pytest.raises(StateError, match="is empty; this credmgr needs ") as refused:
         bench.open(migrate=False)
     assert "credmgr apply" in (refused.value.hint or "")
 

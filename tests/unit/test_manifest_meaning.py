@@ -10,7 +10,54 @@ STORE = "    store: local\n"
 
 GRAMMAR = "; names are segments of [a-z0-9][a-z0-9-]{0,62} joined by '/', 255 characters at most"
 
+BILLING = "consumers:\n  billing: {owner: x, uid: 1000%s}\n"
+LISTENS = 'version: 1\napi: {listen: "%s"}\n'
+
 CASES = [
+    pytest.param(
+        "credentials:",
+        BILLING % ", user: billing" + "credentials:",
+        ["9:34: `user` stands beside `uid`; take one of them out"],
+        id="consumer_with_two_users",
+    ),
+    pytest.param(
+        "credentials:",
+        BILLING % "" + "  other: {owner: x, uid: 1000}\ncredentials:",
+        ["10:26: another consumer has this `uid`; see credmgr.yaml:9:28"],
+        id="two_consumers_with_one_user",
+    ),
+    pytest.param(
+        "version: 1\n",
+        LISTENS % "0.0.0.0:8650",
+        [
+            (
+                "2:15: other machines could reach this, and it is HTTP without TLS; listen on "
+                "127.0.0.1 with a TLS proxy before it, or say `beyond_loopback: true`"
+            )
+        ],
+        id="api_beyond_loopback",
+    ),
+    *(
+        pytest.param(
+            "version: 1\n",
+            LISTENS % address,
+            ["2:15: not an address to listen on; write 127.0.0.1:8650 or [::1]:8650"],
+            id=f"api_listens_on_{address}",
+        )
+        for address in ("8650", "localhost:8650", "127.0.0.1:x", "127.0.0.1:65536", "::1:8650")
+    ),
+    pytest.param(
+        "version: 1\n",
+        "version: 1\napi: {hosts: [a b]}\n",
+        ["2:15: `a b` is not what a Host header says; write credmgr.internal:8650"],
+        id="api_host",
+    ),
+    pytest.param(
+        STORE,
+        STORE + "    env: MY-KEY\n",
+        ["15:10: `MY-KEY` is not the name of a variable; write CASEFORGE_API_KEY"],
+        id="variable",
+    ),
     pytest.param(
         "  caseforge/api-key:",
         "  CaseForge/API key:",

@@ -13,6 +13,7 @@ import yaml
 from credmgr.manifest import load
 from credmgr.manifest.publish import json_schema, main
 from credmgr.manifest.schema import (
+    ApiEntry,
     ConsumerEntry,
     CredentialEntry,
     DaemonEntry,
@@ -144,7 +145,8 @@ def documented(model: type[Entry], prefix: str = "") -> Iterator[str]:
     [
         row
         for model in (
-            Root, StateEntry, DaemonEntry, ConsumerEntry, GrantEntry, CredentialEntry, RotationEntry
+            Root, StateEntry, DaemonEntry, ApiEntry, ConsumerEntry, GrantEntry,
+            CredentialEntry, RotationEntry,
         )
         for row in documented(model)
     ]
