@@ -9,7 +9,10 @@ import signal
 import socket
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from datetime import timedelta
+from enum import Enum, auto
+from queue import Empty, SimpleQueue
 from threading import Event, Lock
 from types import FrameType
 from typing import Final
@@ -47,6 +50,13 @@ QUEUE: Final = 4
 _log = structlog.get_logger("credmgr.daemon")
 
 
+class Asked(Enum):
+    """What a signal asks the daemon for."""
+
+    STOP = auto()
+    RELOAD = auto()
+
+
 class Daemon:
     """The background process.
 
@@ -69,8 +79,8 @@ class Daemon:
         self._reread = reread
         self._notify = notify
         self._applies = applies
-        self._stop, self._reload, self._adopting = Event(), Event(), Event()
-        self._wake = Event()
+        self._stop, self._adopting = Event(), Event()
+        self._asked: SimpleQueue[Asked] = SimpleQueue()
         self._in_flight: dict[Name, Future[None]] = {}
         self._lock = Lock()
         self._pool = ThreadPoolExecutor(app.manifest.daemon.workers, thread_name_prefix="rotation")
@@ -89,13 +99,11 @@ class Daemon:
             credentials=len(self._app.manifest.credentials),
             tick=str(self._app.manifest.daemon.tick),
         )
-        while not self._stop.is_set():
-            self._app.clock.wait(self._wake, HEARTBEAT)
-            self._wake.clear()
+        while Asked.STOP not in (asked := self._hear()):
             self._notify("WATCHDOG=1")
-            if self._reload.is_set():
-                self._reload.clear()
+            if Asked.RELOAD in asked:
                 self.reload()
+        self._stop.set()
         self._notify("STOPPING=1")
         timers.shutdown(wait=False)
         return self.drain()
@@ -231,8 +239,16 @@ class Daemon:
 
     def stop(self) -> None:
         """Ask for an orderly end."""
-        self._stop.set()
-        self._wake.set()
+        self._asked.put(Asked.STOP)
+
+    def _hear(self) -> frozenset[Asked]:
+        """What has been asked for since the last time; waits for it one heartbeat at most."""
+        asked: set[Asked] = set()
+        with suppress(Empty):
+            asked.add(self._asked.get(timeout=HEARTBEAT.total_seconds()))
+            while True:
+                asked.add(self._asked.get_nowait())
+        return frozenset(asked)
 
     def _settle(self, bound: timedelta) -> bool:
         with self._lock:
@@ -285,6 +301,9 @@ class Daemon:
 
         return turn
 
+    # A signal's handler runs between two instructions of the main thread, which may hold the lock of
+    # an `Event` just then; a `SimpleQueue` may be put into even so.
+
     def _listen(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_stop)
@@ -294,8 +313,7 @@ class Daemon:
         self.stop()
 
     def _on_reload(self, _: int, __: FrameType | None) -> None:
-        self._reload.set()
-        self._wake.set()
+        self._asked.put(Asked.RELOAD)
 
 
 def systemd_notifier() -> Callable[[str], None]:

@@ -3,6 +3,8 @@
 import os
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -124,6 +126,50 @@ def test_signals_stop_it_and_make_it_read_the_manifest_again(home: Path, app: Ap
         for number, handler in previous.items():
             signal.signal(number, handler)
     assert Name("caseforge/other") in app.manifest.credentials
+
+
+STORM = """
+import signal, sys
+from pathlib import Path
+
+from credmgr.bootstrap import build
+from credmgr.daemon import Daemon
+from credmgr.manifest import load
+
+app = build(load(Path(sys.argv[1])), actor="daemon@test")
+heard = []
+
+
+def interrupted(frame, event, _):
+    if Path(frame.f_code.co_filename).name in {"daemon.py", "threading.py"} and len(heard) < 500:
+        heard.append(frame.f_lineno)
+        signal.raise_signal(signal.SIGHUP)
+    elif len(heard) == 500:
+        heard.append(0)
+        signal.raise_signal(signal.SIGTERM)
+    return interrupted
+
+
+def begin(state):
+    if state == "READY=1":
+        sys.settrace(interrupted)
+
+
+one = Daemon(app, lambda: app.manifest, begin)
+one.reload = lambda: True
+stopped = one.run()
+sys.settrace(None)
+sys.exit(not stopped or len(heard) < 500)
+"""
+"""A daemon whose main thread gets a signal before each line, wherever it is just then."""
+
+
+def test_signals_that_interrupt_each_other_do_not_keep_it_from_stopping(
+    home: Path, app: App
+) -> None:
+    assert app.manifest.home == home
+    command = [sys.executable, "-c", STORM, str(home / "credmgr.yaml")]
+    assert subprocess.run(command, timeout=30, check=False).returncode == 0
 
 
 def test_a_wrong_manifest_leaves_the_old_one_in_force(home: Path, app: App) -> None:
