@@ -44,7 +44,7 @@ class App:
         clock: Time.
         keyring: Data keys.
         store: The state database.
-        outside: Sessions with backends, issuers and notifiers.
+        outside: Sessions with backends, sinks, issuers and notifiers.
         engine: What moves rotations.
         owner: This process, in leases.
         actor: Who acts, in the audit chain.

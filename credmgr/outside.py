@@ -1,4 +1,4 @@
-"""The open sessions with backends, issuers and notifiers of one manifest."""
+"""The open sessions with backends, sinks, issuers and notifiers of one manifest."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ from credmgr.plugins.backend import Capability, SecretBackend
 from credmgr.plugins.context import DEADLINE, PluginContext
 from credmgr.plugins.issuer import Issuer
 from credmgr.plugins.notifier import Notifier
+from credmgr.plugins.sink import Sink
 from credmgr.rotation.ports import Ledger
 
 
@@ -85,6 +86,7 @@ class Watch:
 
     ledger: Callable[[Ledger], Ledger] = lambda ledger: ledger
     backend: Callable[[Name, SecretBackend], SecretBackend] = lambda _, backend: backend
+    sink: Callable[[Name, Sink], Sink] = lambda _, sink: sink
     issuer: Callable[[Name, Issuer], Issuer] = lambda _, issuer: issuer
 
 
@@ -98,6 +100,7 @@ class OutsideWorld:
         self.backends: Sessions[SecretBackend] = Sessions(
             "backend", manifest.backends, context, watch.backend
         )
+        self.sinks: Sessions[Sink] = Sessions("sink", manifest.sinks, context, watch.sink)
         self.issuers: Sessions[Issuer] = Sessions("issuer", manifest.issuers, context, watch.issuer)
         self.notifiers: Sessions[Notifier] = Sessions(
             "notifier", manifest.notifiers, context, lambda _, notifier: notifier
@@ -124,5 +127,5 @@ class OutsideWorld:
 
     def close(self) -> None:
         """Close every session."""
-        for sessions in (self.backends, self.issuers, self.notifiers):
+        for sessions in (self.backends, self.sinks, self.issuers, self.notifiers):
             sessions.close()

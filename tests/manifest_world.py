@@ -15,7 +15,7 @@ from credmgr.model.credential import Credential
 from credmgr.plugins.backend import Capability, Limits, Mistake
 from credmgr.plugins.context import PluginContext, Reference
 from credmgr.plugins.issuer import IssuerClass, Traits
-from credmgr.plugins.loading import BACKENDS, ISSUERS, NOTIFIERS
+from credmgr.plugins.loading import BACKENDS, ISSUERS, NOTIFIERS, SINKS
 
 CATALOGUE = {"cases:read": "details and history", "cases:write": "create and close"}
 
@@ -148,6 +148,23 @@ class BellFactory:
         raise NotImplementedError
 
 
+@dataclass(frozen=True, slots=True)
+class PaperOptions:
+    path: str = "paper"
+
+
+class PaperFactory:
+    options = PaperOptions
+    limits = Limits(value_bytes=1000, name_length=20)
+
+    def validate(self, options: PaperOptions) -> Iterable[Mistake]:
+        if options.path == "/":
+            yield Mistake("path", "this is everything")
+
+    def open(self, options: Any, context: PluginContext) -> Any:
+        raise NotImplementedError
+
+
 @dataclass
 class FakePlugins:
     """A catalogue of the factories given; a factory that is an error is raised."""
@@ -159,6 +176,7 @@ class FakePlugins:
                 "small": BoxFactory(name_length=12),
                 "broken": PluginError("the plugin 'broken' does not load", hint="reinstall it"),
             },
+            SINKS: {"paper": PaperFactory()},
             ISSUERS: {"authority": AuthorityFactory(), "needy": NeedyFactory()},
             NOTIFIERS: {"bell": BellFactory()},
         }
@@ -204,6 +222,8 @@ backends:
   local: {plugin: box, token: env:BOX, pool: {size: 9, patience: 1m}, tags: [a], colour: red,
           strict: true, share: 1, extra: {a: 1}}
   other: {plugin: box, path: elsewhere}
+sinks:
+  file: {plugin: paper, path: out}
 issuers:
   caseforge: {plugin: authority, url: http://localhost, admin_token: file:t, propagation: 0s}
 notifiers:
@@ -225,7 +245,11 @@ credentials:
     scopes: [cases:read, cases:write]
     client_id: app_8v3k9m
     store: {backend: local, name: apps/one}
-    targets: [other, {backend: other, name: two}]
+    targets:
+      - other
+      - {backend: other, name: two, required: false, drift: repair}
+      - file
+      - {sink: file, name: three, drift: repair}
     rotation:
       every: 90d
       cron: "0 3 * * 1"

@@ -18,6 +18,7 @@ from credmgr.model.credential import (
     Retry,
     RotationPolicy,
     Schedule,
+    Target,
 )
 from credmgr.model.names import Name
 from credmgr.model.rotation import Rotation, State
@@ -52,7 +53,7 @@ def credential(**changes: object) -> Credential:
         owner="payments",
         environment=Environment.DEVELOPMENT,
         store=Place(FIRST, NAME),
-        targets=(Place(SECOND, Name("copy/api-key")),),
+        targets=(Target(Place(SECOND, Name("copy/api-key"))),),
         scopes=frozenset({"cases:read"}),
         policy=RotationPolicy(
             schedule=Schedule(every=EVERY),

@@ -120,6 +120,8 @@ class Checkup:
         try:
             for name in manifest.backends:
                 self._try(f"backend {name}", partial(_check_backend, world, name), _works)
+            for name in manifest.sinks:
+                self._try(f"sink {name}", partial(_check_sink, world, name), _works)
             for name in manifest.issuers:
                 self._try(f"issuer {name}", partial(_check_issuer, world, name), _works)
             for name in manifest.notifiers:
@@ -200,6 +202,10 @@ class NoKeys:
 
 def _check_backend(world: OutsideWorld, name: Name) -> None:
     world.backends[name].check()
+
+
+def _check_sink(world: OutsideWorld, name: Name) -> None:
+    world.sinks[name].check()
 
 
 def _check_issuer(world: OutsideWorld, name: Name) -> None:

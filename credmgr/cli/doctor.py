@@ -19,8 +19,8 @@ _SIGNS: Final = {"ok": "[green]✓[/]", "warn": "[yellow]![/]", "fail": "[bold r
 def doctor(*, as_json: Json = False) -> None:
     """Look at every part, and say what to mend.
 
-    Manifest, files, keys, database, audit log, daemon, stores, issuers, notifiers: as far as that
-    goes when something is broken. Exits 1 when a check fails.
+    Manifest, files, keys, database, audit log, daemon, stores, sinks, issuers, notifiers: as far as
+    that goes when something is broken. Exits 1 when a check fails.
 
     [dim]Example:[/] credmgr doctor --json
     """

@@ -11,6 +11,8 @@ from credmgr.cli.session import log_quietly, session
 from credmgr.cli.table import table
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from credmgr.bootstrap import App
     from credmgr.model.consumer import Consumer
     from credmgr.model.credential import Place
@@ -74,17 +76,32 @@ def _copy(app: "App", place: "Place", item: Item) -> dict[str, str]:
     from credmgr.model.version import Stage
 
     try:
-        held = app.outside.backends[place.backend].versions(place.name)
+        if place.backend in app.manifest.sinks:
+            holds = _written(app, place, item)
+        else:
+            held = app.outside.backends[place.backend].versions(place.name)
+            seen = next((one.version for one in held if one.stage is Stage.CURRENT), None)
+            holds = _version(seen, item)
     except CredmgrError as error:
-        return {"place": str(place), "holds": f"cannot be read: {error.message}"}
-    seen = next((one.version for one in held if one.stage is Stage.CURRENT), None)
+        holds = f"cannot be read: {error.message}"
+    return {"place": str(place), "holds": holds}
+
+
+def _written(app: "App", place: "Place", item: Item) -> str:
+    """What a sink knows of its copy, in words."""
+    known = app.outside.sinks[place.backend].inspect(place.name)
+    if known is None:
+        return "what the sink does not tell"
+    if known.version is not None and not known.intact:
+        return "something else than was written: it was changed or deleted"
+    return _version(known.version, item)
+
+
+def _version(seen: "UUID | None", item: Item) -> str:
     if seen is None:
-        return {"place": str(place), "holds": "nothing yet"}
+        return "nothing yet"
     current = item.current.id if item.current else None
-    return {
-        "place": str(place),
-        "holds": "the current secret" if seen == current else f"another version: {seen}",
-    }
+    return "the current secret" if seen == current else f"another version: {seen}"
 
 
 def _declaration(item: Item) -> None:

@@ -14,6 +14,7 @@ from credmgr.model.credential import (
     Retry,
     RotationPolicy,
     Schedule,
+    Target,
     Window,
 )
 from credmgr.model.names import Name
@@ -73,7 +74,7 @@ def credential(name: str, entry: schema.CredentialEntry, options: dict[str, Any]
     """A credential; its store is called as itself unless the manifest says otherwise.
 
     Raises:
-        InvalidName: It, its issuer or a backend is outside the grammar.
+        InvalidName: It, its issuer, a backend or a sink is outside the grammar.
     """
     return Credential(
         name=Name(name),
@@ -82,7 +83,7 @@ def credential(name: str, entry: schema.CredentialEntry, options: dict[str, Any]
         owner=entry.owner,
         environment=entry.environment,
         store=_place(entry.store, name),
-        targets=tuple(_place(target, name) for target in entry.targets),
+        targets=tuple(_target(target, name) for target in entry.targets),
         scopes=frozenset(entry.scopes),
         client_id=entry.client_id,
         policy=policy(entry.rotation),
@@ -108,6 +109,11 @@ def policy(entry: schema.RotationEntry) -> RotationPolicy:
 
 def _place(entry: schema.PlaceEntry, name: str) -> Place:
     return Place(Name(entry.backend), Name(entry.name or name))
+
+
+def _target(entry: schema.TargetEntry, name: str) -> Target:
+    place = Place(Name(entry.backend or entry.sink or ""), Name(entry.name or name))
+    return Target(place, entry.required, entry.drift)
 
 
 def _window(entry: schema.WindowEntry) -> Window:

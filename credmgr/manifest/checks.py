@@ -5,7 +5,7 @@ a rule needs no more than texts it looks at the raw data, so that it speaks up e
 that has other mistakes.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from ipaddress import ip_address
 from typing import Any, Final, TypeAlias
 
@@ -16,7 +16,7 @@ from credmgr.manifest.forms import is_scope, name_mistake, nearest
 from credmgr.manifest.leaks import shown
 from credmgr.manifest.schema import NAMED
 from credmgr.manifest.tree import Spot, Trail
-from credmgr.model.credential import Credential, Kind, Place
+from credmgr.model.credential import Credential, Drift, Kind, Place
 from credmgr.model.names import Name
 
 Check: TypeAlias = Callable[[Draft], Iterator[Problem]]
@@ -35,30 +35,77 @@ def names_are_in_the_grammar(draft: Draft) -> Iterator[Problem]:
 def issuers_exist(draft: Draft) -> Iterator[Problem]:
     """Every credential's issuer is declared."""
     for at, entry in _mappings(draft, "credentials"):
-        yield from _unknown(draft, "issuers", entry.get("issuer"), (*at, "issuer"))
+        yield from _unknown(draft, ["issuers"], entry.get("issuer"), (*at, "issuer"))
 
 
-def backends_exist(draft: Draft) -> Iterator[Problem]:
-    """Every store and target is in a backend that is declared."""
+def sinks_are_not_called_as_backends(draft: Draft) -> Iterator[Problem]:
+    """A target's name says where it is, so backends and sinks share one name space."""
+    for name in draft.section("sinks"):
+        if name in draft.section("backends"):
+            what = f"{shown(name, 'this name')} is declared as a backend too"
+            other = draft.tree.key(("backends", name))
+            yield draft.tree.key(("sinks", name)).problem(what, f"rename one; see {other}")
+
+
+def stores_exist(draft: Draft) -> Iterator[Problem]:
+    """Every store is in a backend that is declared."""
     for at, entry in _mappings(draft, "credentials"):
-        for trail, place in _places(at, entry):
-            inside = isinstance(place, dict)
-            backend = place.get("backend") if inside else place
-            where = (*trail, "backend") if inside else trail
-            yield from _unknown(draft, "backends", backend, where)
+        store: Any = entry.get("store")
+        if isinstance(store, dict):
+            yield from _not_there(
+                draft, "backends", store.get("backend"), (*at, "store", "backend")
+            )
+        else:
+            yield from _not_there(draft, "backends", store, (*at, "store"))
+
+
+def targets_exist(draft: Draft) -> Iterator[Problem]:
+    """Every target is in a backend or sink that is declared, and called what it is."""
+    for trail, target in _targets(draft):
+        if isinstance(target, dict):
+            for section in ("backends", "sinks"):
+                key = section.removesuffix("s")
+                yield from _not_there(draft, section, target.get(key), (*trail, key))
+        else:
+            sections = ["backends", *(["sinks"] if draft.section("sinks") else [])]
+            yield from _unknown(draft, sections, target, trail)
+
+
+def _not_there(draft: Draft, section: str, name: Any, trail: Trail) -> Iterator[Problem]:
+    """A name that is not in its section; in the other of the two it is told so."""
+    other = "sinks" if section == "backends" else "backends"
+    if (
+        isinstance(name, str)
+        and name in draft.section(other)
+        and name not in draft.section(section)
+    ):
+        word = other.removesuffix("s")
+        fix = f"write {{{word}: {name}}}" if "targets" in trail else "a sink cannot be read back"
+        yield draft.tree.at(trail).problem(f"{shown(name, 'this')} is a {word}", fix)
+    else:
+        yield from _unknown(draft, [section], name, trail)
+
+
+def sinks_are_not_imported_from(draft: Draft) -> Iterator[Problem]:
+    """What cannot be read cannot be imported."""
+    for trail, target in _targets(draft):
+        if isinstance(target, dict) and target.get("drift") == Drift.IMPORT and "sink" in target:
+            spot = draft.tree.at((*trail, "drift"))
+            yield spot.problem("a sink cannot be read back", "write `report` or `repair`")
 
 
 def granted_credentials_exist(draft: Draft) -> Iterator[Problem]:
     """Every grant is for a credential that is declared."""
     for trail, grant in _grants(draft):
         where = (*trail, "credential")
-        yield from _unknown(draft, "credentials", grant.get("credential"), where)
+        yield from _unknown(draft, ["credentials"], grant.get("credential"), where)
 
 
-def _unknown(draft: Draft, section: str, name: Any, trail: Trail) -> Iterator[Problem]:
-    declared = draft.section(section)
+def _unknown(draft: Draft, sections: Sequence[str], name: Any, trail: Trail) -> Iterator[Problem]:
+    declared = {known for section in sections for known in draft.section(section)}
     if isinstance(name, str) and name and name not in declared:
-        what = f"no {section.removesuffix('s')} {shown(name, 'of this name')}"
+        sort = " or ".join(section.removesuffix("s") for section in sections)
+        what = f"no {sort} {shown(name, 'of this name')}"
         known = ", ".join(shown(other, "…") for other in sorted(declared)[:8])
         fix = nearest(name, declared) or (f"declared: {known}" if known else None)
         yield draft.tree.at(trail).problem(what, fix)
@@ -222,17 +269,18 @@ def manual_has_no_schedule(draft: Draft) -> Iterator[Problem]:
                 yield spot.problem(f"`{key}` stands beside `manual: true`", "take one of them out")
 
 
-def names_fit_every_backend(draft: Draft) -> Iterator[Problem]:
-    """No copy has a name longer than its backend takes."""
+def names_fit_every_place(draft: Draft) -> Iterator[Problem]:
+    """No copy has a name longer than its backend or sink takes."""
+    most = {name: one.factory.limits.name_length for name, one in draft.sinks.items()}
+    most |= {name: one.factory.limits.name_length for name, one in draft.backends.items()}
     for credential in draft.credentials.values():
         for spot, place in placed(draft, credential):
-            backend = draft.backends.get(place.backend)
-            if backend and len(place.name) > backend.factory.limits.name_length:
-                most = backend.factory.limits.name_length
-                what = (
-                    f"the name is {len(place.name)} characters long, `{place.backend}` takes {most}"
-                )
-                yield spot.problem(what, f"write {{backend: {place.backend}, name: …}}")
+            takes = most.get(place.backend)
+            if takes is not None and len(place.name) > takes:
+                what = f"the name is {len(place.name)} characters long"
+                word = "backend" if place.backend in draft.backends else "sink"
+                fix = f"write {{{word}: {place.backend}, name: …}}"
+                yield spot.problem(f"{what}, `{place.backend}` takes {takes}", fix)
 
 
 def _written(draft: Draft, trail: Trail) -> Spot:
@@ -245,7 +293,7 @@ def placed(draft: Draft, credential: Credential) -> Iterator[tuple[Spot, Place]]
     at: Trail = ("credentials", credential.name)
     yield draft.tree.at((*at, "store")), credential.store
     for number, target in enumerate(credential.targets):
-        yield draft.tree.at((*at, "targets", number)), target
+        yield draft.tree.at((*at, "targets", number)), target.place
 
 
 def _mappings(draft: Draft, section: str) -> Iterator[tuple[Trail, dict[str, Any]]]:
@@ -254,11 +302,11 @@ def _mappings(draft: Draft, section: str) -> Iterator[tuple[Trail, dict[str, Any
             yield (section, name), entry
 
 
-def _places(at: Trail, entry: Mapping[str, Any]) -> Iterator[tuple[Trail, Any]]:
-    yield (*at, "store"), entry.get("store")
-    targets = entry.get("targets")
-    for number, target in enumerate(targets if isinstance(targets, list) else ()):
-        yield (*at, "targets", number), target
+def _targets(draft: Draft) -> Iterator[tuple[Trail, Any]]:
+    for at, entry in _mappings(draft, "credentials"):
+        targets = entry.get("targets")
+        for number, target in enumerate(targets if isinstance(targets, list) else ()):
+            yield (*at, "targets", number), target
 
 
 def _grants(draft: Draft) -> Iterator[tuple[Trail, dict[str, Any]]]:
@@ -277,7 +325,10 @@ def _texts(items: Any) -> Iterable[tuple[int, str]]:
 CHECKS: Final[tuple[Check, ...]] = (
     names_are_in_the_grammar,
     issuers_exist,
-    backends_exist,
+    sinks_are_not_called_as_backends,
+    stores_exist,
+    targets_exist,
+    sinks_are_not_imported_from,
     granted_credentials_exist,
     scopes_are_in_the_catalogue,
     granted_scopes_are_the_credentials,
@@ -290,5 +341,5 @@ CHECKS: Final[tuple[Check, ...]] = (
     places_are_not_shared,
     overlap_is_long_enough,
     manual_has_no_schedule,
-    names_fit_every_backend,
+    names_fit_every_place,
 )

@@ -19,12 +19,18 @@ from credmgr.model.consumer import Consumer
 from credmgr.model.credential import Credential
 from credmgr.plugins.backend import BackendFactory, Mistake
 from credmgr.plugins.issuer import IssuerFactory
-from credmgr.plugins.loading import BACKENDS, ISSUERS, NOTIFIERS
+from credmgr.plugins.loading import BACKENDS, ISSUERS, NOTIFIERS, SINKS
 from credmgr.plugins.notifier import NotifierFactory
+from credmgr.plugins.sink import SinkFactory
 
 M = TypeVar("M", bound=schema.Entry)
 
-GROUPS: Final = {"backends": BACKENDS, "issuers": ISSUERS, "notifiers": NOTIFIERS}
+GROUPS: Final = {
+    "backends": BACKENDS,
+    "sinks": SINKS,
+    "issuers": ISSUERS,
+    "notifiers": NOTIFIERS,
+}
 _PLUGIN: Final = ("plugin",)
 
 
@@ -37,7 +43,7 @@ class Draft:
         home: The manifest's folder, absolute.
         problems: Every mistake found beyond those of the tree.
         root: The manifest's own sections, or None.
-        backends: By name, likewise issuers and notifiers.
+        backends: By name, likewise sinks, issuers and notifiers.
         credentials: By name.
         consumers: By name.
         variables: Of credentials, by name, where declared.
@@ -48,6 +54,7 @@ class Draft:
     problems: list[Problem] = field(default_factory=list)
     root: schema.Root | None = None
     backends: dict[str, Configured[BackendFactory]] = field(default_factory=dict)
+    sinks: dict[str, Configured[SinkFactory]] = field(default_factory=dict)
     issuers: dict[str, Configured[IssuerFactory]] = field(default_factory=dict)
     notifiers: dict[str, Configured[NotifierFactory]] = field(default_factory=dict)
     credentials: dict[str, Credential] = field(default_factory=dict)
@@ -68,6 +75,7 @@ def understand(tree: Tree, home: Path, plugins: PluginCatalogue) -> Draft:
     }
     draft.root = _checked(draft, schema.Root, {**tree.data, **emptied}, ())
     draft.backends = _configured(draft, "backends", plugins)
+    draft.sinks = _configured(draft, "sinks", plugins)
     draft.issuers = _configured(draft, "issuers", plugins)
     draft.notifiers = _configured(draft, "notifiers", plugins)
     for name, entry in _entries(draft, "credentials", schema.CredentialEntry).items():

@@ -7,7 +7,7 @@ it out of its own house.
 
 import dataclasses
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from credmgr.errors import Problem
 from credmgr.manifest import building
 from credmgr.manifest.checks import placed
 from credmgr.manifest.draft import Draft
+from credmgr.manifest.manifest import Configured
 
 _FILE: Final = "file:"
 _SQLITE: Final = "sqlite:///"
@@ -22,7 +23,7 @@ _SQLITE: Final = "sqlite:///"
 
 def own_files_are_not_targets(draft: Draft) -> Iterator[Problem]:
     """No copy is written where credmgr keeps what it signs in with."""
-    exposed = _exposed(draft)
+    exposed = _exposed(draft, draft.backends)
     for credential in draft.credentials.values():
         for spot, place in placed(draft, credential):
             for steps, what in exposed.get(place.backend, ()):
@@ -32,6 +33,16 @@ def own_files_are_not_targets(draft: Draft) -> Iterator[Problem]:
                         "give the copy another place",
                     )
                     break
+
+
+def sinks_lie_apart(draft: Draft) -> Iterator[Problem]:
+    """No sink writes into a folder that holds what credmgr itself lives on."""
+    for name, exposed in _exposed(draft, draft.sinks).items():
+        for _, what in exposed[:1]:
+            spot = draft.tree.at(("sinks", name, "path"))
+            yield spot.problem(
+                f"credmgr's own {what} lies within it", "give the sink a folder of its own"
+            )
 
 
 def own_clients_are_not_rotated(draft: Draft) -> Iterator[Problem]:
@@ -49,8 +60,10 @@ def own_clients_are_not_rotated(draft: Draft) -> Iterator[Problem]:
             yield spot.problem(what, "give the credential a client of its own")
 
 
-def _exposed(draft: Draft) -> dict[str, list[tuple[tuple[str, ...], str]]]:
-    """By backend, our own files that lie within what it writes: the steps to each, and what it is.
+def _exposed(
+    draft: Draft, plugins: Mapping[str, Configured[Any]]
+) -> dict[str, list[tuple[tuple[str, ...], str]]]:
+    """By backend or sink, our own files that lie within what is written: the steps and what it is.
 
     No steps means that the backend writes that very file.
     """
@@ -62,7 +75,7 @@ def _exposed(draft: Draft) -> dict[str, list[tuple[tuple[str, ...], str]]]:
             for path, what in own
             if path.is_relative_to(root)
         ]
-        for name, backend in draft.backends.items()
+        for name, backend in plugins.items()
     }
 
 
@@ -79,7 +92,7 @@ def _own_files(draft: Draft) -> Iterator[tuple[Path, str]]:
             (state.database_password or "", "database password"),
         ):
             yield from _referenced(draft, reference, what)
-    for section in (draft.backends, draft.issuers, draft.notifiers):
+    for section in (draft.backends, draft.sinks, draft.issuers, draft.notifiers):
         for name, configured in section.items():
             for option, value in _options(configured.options):
                 yield from _referenced(draft, value, f"{name}.{option}")
@@ -91,7 +104,7 @@ def _referenced(draft: Draft, value: Any, what: str) -> Iterator[tuple[Path, str
 
 
 def _paths(options: Any) -> Iterator[str]:
-    """The options of a backend that say where it writes."""
+    """The options of a backend or sink that say where it writes."""
     for name, value in _options(options):
         if isinstance(value, Path) or (name == "path" and isinstance(value, str)):
             yield str(value)
@@ -107,4 +120,4 @@ def _real(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-CHECKS: Final = (own_files_are_not_targets, own_clients_are_not_rotated)
+CHECKS: Final = (own_files_are_not_targets, sinks_lie_apart, own_clients_are_not_rotated)

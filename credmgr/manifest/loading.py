@@ -52,6 +52,7 @@ def _manifest(draft: Draft, root: Root, files: tuple[Path, ...], digest: str) ->
         daemon=building.daemon(root.daemon),
         api=building.api(root.api, draft.home),
         backends=_named(draft.backends),
+        sinks=_named(draft.sinks),
         issuers=_named(draft.issuers),
         notifiers=_named(draft.notifiers),
         consumers=_named(draft.consumers),

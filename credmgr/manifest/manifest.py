@@ -12,6 +12,7 @@ from credmgr.model.names import Name
 from credmgr.plugins.backend import BackendFactory
 from credmgr.plugins.issuer import IssuerFactory
 from credmgr.plugins.notifier import NotifierFactory
+from credmgr.plugins.sink import SinkFactory
 
 F = TypeVar("F")
 
@@ -93,6 +94,7 @@ class Manifest:
         daemon: How `credmgr run` works.
         api: How it serves consumers.
         backends: Stores of secrets.
+        sinks: Places that copies are written to and never read from.
         issuers: Authorities that make and revoke secrets.
         notifiers: Channels by which people hear of alerts.
         consumers: Workloads and what they may read.
@@ -108,6 +110,7 @@ class Manifest:
     daemon: DaemonSettings
     api: ApiSettings
     backends: Mapping[Name, Configured[BackendFactory]]
+    sinks: Mapping[Name, Configured[SinkFactory]]
     issuers: Mapping[Name, Configured[IssuerFactory]]
     notifiers: Mapping[Name, Configured[NotifierFactory]]
     consumers: Mapping[Name, Consumer]

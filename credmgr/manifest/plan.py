@@ -11,7 +11,15 @@ from typing import Final, TypeAlias
 
 from credmgr.manifest.durations import format_duration
 from credmgr.manifest.schema import DAYS
-from credmgr.model.credential import Credential, CredentialStatus, Enrolled, Schedule, Window
+from credmgr.model.credential import (
+    Credential,
+    CredentialStatus,
+    Drift,
+    Enrolled,
+    Schedule,
+    Target,
+    Window,
+)
 from credmgr.model.names import Name
 
 FIXED: Final = ("kind", "issuer", "client_id", "store")
@@ -235,7 +243,7 @@ def in_words(credential: Credential) -> dict[str, str]:
         "scopes": _listed(sorted(credential.scopes)),
         "client_id": credential.client_id or _NONE,
         "store": str(credential.store),
-        "targets": _listed(sorted(str(target) for target in credential.targets)),
+        **_targets(sorted(credential.targets, key=lambda target: target.place)),
         **_schedule(schedule),
         "rotation.overlap.minimum": format_duration(overlap.minimum),
         "rotation.overlap.maximum": format_duration(overlap.maximum),
@@ -244,6 +252,15 @@ def in_words(credential: Credential) -> dict[str, str]:
         "rotation.retry.attempts": str(retry.attempts),
         "rotation.retry.verify_for": format_duration(retry.verify_for),
         **{f"options.{key}": str(value) for key, value in sorted(credential.options.items())},
+    }
+
+
+def _targets(targets: Sequence[Target]) -> dict[str, str]:
+    watched = (one for one in targets if one.drift is not Drift.REPORT)
+    return {
+        "targets": _listed(str(one.place) for one in targets),
+        "targets.best_effort": _listed(str(one.place) for one in targets if not one.required),
+        "targets.drift": _listed(f"{one.place} {one.drift}" for one in watched),
     }
 
 

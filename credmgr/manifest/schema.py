@@ -35,7 +35,7 @@ from credmgr.manifest.forms import (
 )
 from credmgr.manifest.leaks import shown
 from credmgr.model.consumer import Readable
-from credmgr.model.credential import Environment, Kind
+from credmgr.model.credential import Drift, Environment, Kind
 
 VERSION: Final = 1
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -160,6 +160,46 @@ PlaceText = Annotated[
 ]
 
 
+def _short_target(value: Any) -> Any:
+    if isinstance(value, list):
+        raise refuse("expected the name of a backend or sink, or a mapping with one of them")
+    return _short_place(value)
+
+
+class TargetEntry(Entry):
+    """A further copy of the secret, in a backend or a sink."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": ["backend"]}, {"required": ["sink"]}]}
+    )
+
+    backend: Text | None = Field(default=None, examples=["local"])
+    """A name under `backends`."""
+    sink: Text | None = None
+    """Instead of `backend`: a name under `sinks`."""
+    name: NameText | None = None
+    """The name under which readers look there; that of the credential unless given."""
+    required: StrictBool = True
+    """Whether a rotation stops, with nothing changed, when it cannot be written."""
+    drift: Drift = Drift.REPORT
+    """When it was changed behind credmgr's back: `report`, `repair` or `import`."""
+
+
+def _one_place(entry: TargetEntry) -> TargetEntry:
+    if entry.backend is None and entry.sink is None:
+        raise refuse("missing key `backend`", "add `backend: …` or `sink: …`")
+    if entry.backend is not None and entry.sink is not None:
+        raise refuse("`backend` and `sink` stand side by side", "take one of them out")
+    return entry
+
+
+TargetText = Annotated[
+    TargetEntry,
+    BeforeValidator(_short_target, json_schema_input_type=Text | TargetEntry),
+    AfterValidator(_one_place),
+]
+
+
 class WindowEntry(Entry):
     """A part of the week in which a scheduled rotation may start."""
 
@@ -227,8 +267,8 @@ class CredentialEntry(Entry):
     """`development`, `test`, `staging` or `production`."""
     store: PlaceText = Field(examples=["local"])
     """The primary copy: a name under `backends`, or a mapping of `backend` and `name`."""
-    targets: tuple[PlaceText, ...] = ()
-    """Further copies; all are written before any is promoted."""
+    targets: tuple[TargetText, ...] = ()
+    """Further copies: names under `backends` or `sinks`, or mappings with one of them."""
     description: str = Field(default="", max_length=4096)
     """Free text for people."""
     scopes: Scopes = ()
@@ -289,6 +329,8 @@ class Part(Entry):
 
     backends: dict[str, PluginEntry] = Field(default_factory=dict)
     """Stores of secrets, by name."""
+    sinks: dict[str, PluginEntry] = Field(default_factory=dict)
+    """Places that copies are written to and never read from, by name; no backend has the same."""
     issuers: dict[str, PluginEntry] = Field(default_factory=dict)
     """Authorities that make and revoke secrets, by name."""
     notifiers: dict[str, PluginEntry] = Field(default_factory=dict)
@@ -318,4 +360,4 @@ class Root(Part):
     """What credentials say unless they say otherwise."""
 
 
-NAMED: Final = ("backends", "issuers", "notifiers", "consumers", "credentials")
+NAMED: Final = ("backends", "sinks", "issuers", "notifiers", "consumers", "credentials")

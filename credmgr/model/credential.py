@@ -125,13 +125,44 @@ class RotationPolicy:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Place:
-    """Where a copy of the secret is kept: a backend and the name under which readers look there."""
+    """Where a copy of the secret is kept, and the name under which readers look there.
+
+    Attributes:
+        backend: The backend's name, or that of a sink; no two have the same one.
+        name: What the copy is called there.
+    """
 
     backend: Name
     name: Name
 
     def __str__(self) -> str:
         return f"{self.backend}:{self.name}"
+
+
+class Drift(StrEnum):
+    """What is done when a copy is found changed behind credmgr's back."""
+
+    REPORT = "report"
+    """Tell a person."""
+    REPAIR = "repair"
+    """Write ours again, and tell a person when it changes a second time."""
+    IMPORT = "import"
+    """Take what is found there for the new secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A further copy, and what it means to the credential.
+
+    Attributes:
+        place: Where it is.
+        required: Whether a rotation stops when it cannot be written; otherwise it is best-effort.
+        drift: What is done when it was changed behind credmgr's back.
+    """
+
+    place: Place
+    required: bool = True
+    drift: Drift = Drift.REPORT
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +190,7 @@ class Credential:
     owner: str
     environment: Environment
     store: Place
-    targets: tuple[Place, ...] = ()
+    targets: tuple[Target, ...] = ()
     scopes: frozenset[str] = frozenset()
     client_id: str | None = None
     policy: RotationPolicy = field(default_factory=RotationPolicy)
@@ -169,7 +200,7 @@ class Credential:
     @property
     def places(self) -> tuple[Place, ...]:
         """Every copy, the store first."""
-        return (self.store, *self.targets)
+        return (self.store, *(target.place for target in self.targets))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,1 @@
-"""The three interfaces that a plugin implements, and how plugins are found."""
+"""The four interfaces that a plugin implements, and how plugins are found."""

@@ -8,6 +8,7 @@ from credmgr.errors import PluginError
 BACKENDS: Final = "credmgr.backends"
 ISSUERS: Final = "credmgr.issuers"
 NOTIFIERS: Final = "credmgr.notifiers"
+SINKS: Final = "credmgr.sinks"
 
 
 def available(group: str) -> dict[str, tuple[EntryPoint, ...]]:

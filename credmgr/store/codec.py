@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from credmgr.errors import CredmgrError, StateError
 from credmgr.model.credential import (
     Credential,
+    Drift,
     Environment,
     Kind,
     Overlap,
@@ -17,6 +18,7 @@ from credmgr.model.credential import (
     Retry,
     RotationPolicy,
     Schedule,
+    Target,
     Window,
 )
 from credmgr.model.finding import Alert, Severity
@@ -92,7 +94,7 @@ def declaration(credential: Credential) -> str:
             "owner": credential.owner,
             "environment": credential.environment.value,
             "store": asdict(credential.store),
-            "targets": [asdict(target) for target in credential.targets],
+            "targets": [_target_fields(target) for target in credential.targets],
             "scopes": sorted(credential.scopes),
             "client_id": credential.client_id,
             "policy": _policy_fields(credential.policy),
@@ -117,7 +119,7 @@ def credential(text: str) -> Credential:
             owner=fields["owner"],
             environment=Environment(fields["environment"]),
             store=_place(fields["store"]),
-            targets=tuple(_place(target) for target in fields["targets"]),
+            targets=tuple(_target(target) for target in fields["targets"]),
             scopes=frozenset(fields["scopes"]),
             client_id=fields["client_id"],
             policy=_policy(fields["policy"]),
@@ -150,6 +152,21 @@ def alert(text: str) -> Alert:
 
 def _place(fields: Mapping[str, str]) -> Place:
     return Place(backend=Name(fields["backend"]), name=Name(fields["name"]))
+
+
+def _target_fields(target: Target) -> Mapping[str, object]:
+    """Only what is not usual, so that declarations of earlier releases stay equal to ours."""
+    fields: dict[str, object] = asdict(target.place)
+    if not target.required:
+        fields["required"] = False
+    if target.drift is not Drift.REPORT:
+        fields["drift"] = target.drift.value
+    return fields
+
+
+def _target(fields: Mapping[str, Any]) -> Target:
+    drift = Drift(fields.get("drift", Drift.REPORT))
+    return Target(_place(fields), bool(fields.get("required", True)), drift)
 
 
 def _span(span: timedelta) -> int:

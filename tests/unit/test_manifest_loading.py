@@ -13,6 +13,7 @@ from credmgr.manifest import DaemonSettings, StateSettings, load
 from credmgr.model.consumer import Consumer, Grant, Readable
 from credmgr.model.credential import (
     Credential,
+    Drift,
     Environment,
     Kind,
     Overlap,
@@ -20,6 +21,7 @@ from credmgr.model.credential import (
     Retry,
     RotationPolicy,
     Schedule,
+    Target,
     Window,
 )
 from credmgr.model.names import Name
@@ -95,8 +97,10 @@ def test_a_credential_reaches_the_model_whole(tmp_path: Path) -> None:
         environment=Environment.PRODUCTION,
         store=Place(Name("local"), Name("apps/one")),
         targets=(
-            Place(Name("other"), Name("caseforge/app")),
-            Place(Name("other"), Name("two")),
+            Target(Place(Name("other"), Name("caseforge/app"))),
+            Target(Place(Name("other"), Name("two")), required=False, drift=Drift.REPAIR),
+            Target(Place(Name("file"), Name("caseforge/app"))),
+            Target(Place(Name("file"), Name("three")), drift=Drift.REPAIR),
         ),
         scopes=frozenset({"cases:read", "cases:write"}),
         client_id="app_8v3k9m",

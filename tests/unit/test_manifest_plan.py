@@ -22,6 +22,7 @@ from credmgr.manifest.plan import (
 from credmgr.model.credential import (
     Credential,
     CredentialStatus,
+    Drift,
     Enrolled,
     Environment,
     Kind,
@@ -30,6 +31,7 @@ from credmgr.model.credential import (
     Retry,
     RotationPolicy,
     Schedule,
+    Target,
     Window,
 )
 from credmgr.model.names import Name
@@ -59,7 +61,7 @@ def only(found: Plan) -> Any:
 
 
 def test_a_new_credential_is_added() -> None:
-    step = only(plan({NAME: replace(KEY, targets=(Place(OTHER, NAME),))}, []))
+    step = only(plan({NAME: replace(KEY, targets=(Target(Place(OTHER, NAME)),))}, []))
 
     assert isinstance(step, Add)
     assert step.describe() == (
@@ -103,9 +105,25 @@ DUE = "when it is next due is worked out anew"
             ),
         ),
         (
-            lambda old: replace(old, targets=(Place(OTHER, NAME),)),
+            lambda old: replace(old, targets=(Target(Place(OTHER, NAME)),)),
             (
                 "targets: (none) → other:caseforge/api-key",
+                "the next rotation writes the targets as declared then",
+                "a copy at a target taken out stays there, and is no longer kept current",
+            ),
+        ),
+        (
+            lambda old: replace(
+                old,
+                targets=(
+                    Target(Place(OTHER, NAME), drift=Drift.REPAIR),
+                    Target(Place(LOCAL, Name("b")), required=False),
+                ),
+            ),
+            (
+                "targets: (none) → local:b, other:caseforge/api-key",
+                "targets.best_effort: (none) → local:b",
+                "targets.drift: (none) → other:caseforge/api-key repair",
                 "the next rotation writes the targets as declared then",
                 "a copy at a target taken out stays there, and is no longer kept current",
             ),

@@ -24,9 +24,10 @@ from credmgr.manifest.schema import (
     Root,
     RotationEntry,
     StateEntry,
+    TargetEntry,
     WindowEntry,
 )
-from credmgr.plugins.loading import BACKENDS, ISSUERS, NOTIFIERS
+from credmgr.plugins.loading import BACKENDS, ISSUERS, NOTIFIERS, SINKS
 from tests.manifest_world import FULL, GOOD, FakePlugins
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -128,7 +129,7 @@ def test_options_are_described_by_the_docstring_of_their_class() -> None:
 
 
 def test_without_plugins_nothing_can_be_configured() -> None:
-    schema = json_schema(FakePlugins({BACKENDS: {}, ISSUERS: {}, NOTIFIERS: {}}))
+    schema = json_schema(FakePlugins({BACKENDS: {}, SINKS: {}, ISSUERS: {}, NOTIFIERS: {}}))
 
     jsonschema.Draft202012Validator.check_schema(schema)
     assert complaints(schema, GOOD)
@@ -146,7 +147,7 @@ def documented(model: type[Entry], prefix: str = "") -> Iterator[str]:
         row
         for model in (
             Root, StateEntry, DaemonEntry, ApiEntry, ConsumerEntry, GrantEntry,
-            CredentialEntry, RotationEntry,
+            CredentialEntry, TargetEntry, RotationEntry,
         )
         for row in documented(model)
     ]

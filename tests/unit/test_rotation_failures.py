@@ -208,7 +208,7 @@ def test_a_copy_that_lost_what_was_staged_aborts(world: World) -> None:
     world.turn(engine)
     assert world.row
     assert world.row.state is State.STAGED
-    place = world.credential.targets[0]
+    place = world.credential.targets[0].place
     world.backends[SECOND].discard(place.name, world.row.new_version)
     assert world.settle(engine).state is State.ABORTED
     assert "does not hold what was staged" in world.last.reason
@@ -220,7 +220,7 @@ def test_a_copy_that_drifts_during_the_overlap_keeps_the_old_secret_alive(world:
     world.turn(engine)
     assert world.row
     old = world.row.old_version
-    place = world.credential.targets[0]
+    place = world.credential.targets[0].place
     assert old
     world.backends[SECOND].promote(place.name, old, expect=world.row.new_version)
     row = world.settle(engine)
@@ -240,7 +240,7 @@ def test_a_copy_that_drifts_in_the_last_moment_keeps_the_old_secret_alive(world:
     world.run(engine, timedelta(minutes=10), pace=timedelta(minutes=5))
     assert world.row
     assert world.row.state is State.REVOKING
-    old, place = world.row.old_version, world.credential.targets[0]
+    old, place = world.row.old_version, world.credential.targets[0].place
     assert old
     world.backends[SECOND].promote(place.name, old, expect=world.row.new_version)
     assert world.settle(engine).state is State.OPERATOR

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from credmgr.errors import StateError
 from credmgr.model.credential import (
     Credential,
+    Drift,
     Environment,
     Kind,
     Overlap,
@@ -19,6 +20,7 @@ from credmgr.model.credential import (
     Retry,
     RotationPolicy,
     Schedule,
+    Target,
     Window,
 )
 from credmgr.model.finding import Alert, Severity
@@ -65,6 +67,7 @@ options = st.dictionaries(
     max_size=3,
 )
 moments = st.datetimes(datetime(2, 1, 1), datetime(9998, 1, 1), timezones=zones)  # noqa: DTZ001
+targets = st.builds(Target, places, st.booleans(), st.sampled_from(Drift))
 credentials = st.builds(
     Credential,
     name=names,
@@ -73,7 +76,7 @@ credentials = st.builds(
     owner=texts,
     environment=st.sampled_from(Environment),
     store=places,
-    targets=st.lists(places, max_size=3).map(tuple),
+    targets=st.lists(targets, max_size=3).map(tuple),
     scopes=st.frozensets(texts, max_size=4),
     client_id=st.none() | texts,
     policy=policies,
@@ -175,6 +178,16 @@ def test_keys_are_text_and_numbers_are_finite() -> None:
 )
 def test_text_that_a_database_does_not_take_is_escaped(given_text: str, kept: str) -> None:
     assert codec.plain_text(given_text) == kept
+
+
+def test_a_target_of_an_earlier_release_is_read_and_stays_equal() -> None:
+    place = {"backend": "other", "name": "a"}
+    earlier = damaged(targets=[place])
+
+    again = codec.credential(earlier)
+
+    assert again.targets == (Target(Place(Name("other"), Name("a"))),)
+    assert codec.declaration(again) == earlier
 
 
 def damaged(**changes: object) -> str:
