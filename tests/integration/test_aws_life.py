@@ -139,6 +139,43 @@ def test_tags_and_prefix_and_form_are_as_configured(aws: AwsServer) -> None:
     session.close()
 
 
+def test_a_template_is_what_an_existing_consumer_expects(aws: AwsServer) -> None:
+    template = '{"username": "app_8v3k9m", "password": {{ secret | json }}}'
+    session = a_session(aws, value=ValueForm.TEMPLATE, template=template)
+    promoted(session, NAME, 'pass"wörd')
+    assert aws.native(NAME) == '{"username": "app_8v3k9m", "password": "pass\\"wörd"}'
+    assert session.read(NAME).secret.reveal() == 'pass"wörd'
+    session._aws.put_secret_value(SecretId=NAME, SecretString="theirs")
+    with pytest.raises(CorruptSecret):
+        session.read(NAME)
+    session.close()
+
+
+def test_a_secret_of_others_is_taken_over_when_told(aws: AwsServer) -> None:
+    session = a_session(aws, adopt=True)
+    session._aws.create_secret(Name=NAME, SecretString="theirs")
+    theirs = session.read(NAME)
+    assert theirs.secret.reveal() == "theirs"
+    with pytest.raises(NotOurs):
+        session.delete(NAME)
+    two = staged(session, NAME, "ours")
+    assert aws.native(NAME) == "theirs"
+    session.promote(NAME, two, theirs.version)
+    assert stages(session, NAME) == {Stage.CURRENT: two, Stage.PREVIOUS: theirs.version}
+    tags = {tag["Key"]: tag["Value"] for tag in aws.secrets()[NAME].tags}
+    assert tags["credmgr:managed-by"] == "credmgr"
+    session.close()
+
+
+def test_a_deleted_secret_of_others_is_not_taken_over(aws: AwsServer) -> None:
+    session = a_session(aws, adopt=True)
+    session._aws.create_secret(Name=NAME, SecretString="theirs")
+    session._aws.delete_secret(SecretId=NAME, RecoveryWindowInDays=7)
+    with pytest.raises(NotOurs):
+        staged(session, NAME, "ours")
+    session.close()
+
+
 def test_a_key_of_kms_is_asked_for(aws: AwsServer) -> None:
     session = a_session(aws, kms_key_id="alias/ours")
     staged(session, NAME, "one")

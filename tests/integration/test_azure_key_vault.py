@@ -13,11 +13,14 @@ import pytest
 from credmgr.backends.azure_key_vault import AzureBackend
 from credmgr.backends.azure_key_vault.naming import STAGED
 from credmgr.backends.azure_key_vault.tagging import MARK
+from credmgr.backends.azure_key_vault.vault import LIMITS
 from credmgr.errors import (
     AccessDenied,
     BackendError,
     BackendUnavailable,
     Conflict,
+    CorruptSecret,
+    LimitExceeded,
     NotOurs,
     SecretNotFound,
 )
@@ -173,6 +176,28 @@ def test_an_object_is_adopted_only_when_that_is_said(vault: FakeKeyVault) -> Non
     version = promoted(backend, NAME, "ours")
     assert stages(backend, NAME) == {Stage.CURRENT: version}
     assert values(vault, MAIN) == [("theirs", True), ("ours", True)]
+    backend.close()
+
+
+def test_a_template_is_what_an_existing_consumer_expects(vault: FakeKeyVault) -> None:
+    backend = opened(vault, prefix="", template='{"password": {{ secret | json }}}')
+    version = promoted(backend, NAME, 'a"b')
+    assert values(vault, MAIN) == [('{"password": "a\\"b"}', True)]
+    assert backend.read(NAME).secret.reveal() == 'a"b'
+    assert stages(backend, NAME) == {Stage.CURRENT: version}
+    long = "x" * (LIMITS.value_bytes - 1)
+    with pytest.raises(LimitExceeded):
+        staged(backend, NAME, long)
+    backend.close()
+
+
+def test_a_value_that_is_not_of_the_template_is_told(vault: FakeKeyVault) -> None:
+    before = opened(vault, prefix="")
+    promoted(before, NAME, "plain")
+    before.close()
+    backend = opened(vault, prefix="", template="key={{ secret }}")
+    with pytest.raises(CorruptSecret, match="template"):
+        backend.read(NAME)
     backend.close()
 
 

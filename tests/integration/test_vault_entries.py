@@ -389,3 +389,15 @@ def test_a_value_can_stand_in_a_field_of_another_name_and_at_the_root_of_the_mou
     assert fields(bao, name)["api_key"] == "one"
     with pytest.raises(CorruptSecret, match="does not have the fields"):
         opens(prefix="").read(name)
+
+
+def test_a_template_and_constants_are_what_an_existing_consumer_expects(
+    bao: Bao, opens: Opens, name: Name
+) -> None:
+    backend = opens(template="Bearer {{ secret }}", constants={"user": "app_8v3k9m"})
+    version = promoted(backend, name, "one")
+    ours = {"credmgr_version": str(version)}
+    assert fields(bao, f"credmgr/{name}") == {"value": "Bearer one", "user": "app_8v3k9m", **ours}
+    assert backend.read(name).secret.reveal() == "one"
+    with pytest.raises(CorruptSecret, match="does not have the fields"):
+        opens(template="Basic {{ secret }}").read(name)

@@ -54,6 +54,12 @@ def test_all_of_it_together_is_right() -> None:
     )
 
 
+def test_a_template_belongs_to_its_form() -> None:
+    assert wrong(value=ValueForm.TEMPLATE, template="key={{ secret }}") == []
+    assert wrong(value=ValueForm.TEMPLATE) == ["template"]
+    assert wrong(template="key={{ secret }}") == ["template"]
+
+
 @pytest.mark.parametrize("option", ["endpoint_url", "sts_endpoint_url"])
 @pytest.mark.parametrize(
     "url",

@@ -57,6 +57,7 @@ def test_good_options_have_no_mistakes(changes: dict[str, Any]) -> None:
         ({"prefix": "team/"}, "prefix"),
         ({"prefix": "x" * 41}, "prefix"),
         ({"content_type": "x" * 256}, "content_type"),
+        ({"template": "no place"}, "template"),
         ({"tags": {str(number): "x" for number in range(12)}}, "tags"),
         ({"tags": {"": "x"}}, "tags"),
         ({"tags": {"x" * 257: "x"}}, "tags"),

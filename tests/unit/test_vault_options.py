@@ -45,6 +45,24 @@ def mistaken(**settings: Any) -> list[str]:
 
 
 @pytest.mark.parametrize(
+    ("settings", "wrong"),
+    [
+        ({"template": "Bearer {{ secret }}", "constants": {"user": "app"}}, []),
+        ({"template": "no place"}, ["template"]),
+        ({"constants": {"value": "x"}}, ["constants"]),
+        ({"constants": {"credmgr_version": "x"}}, ["constants"]),
+        ({"constants": {"a b": "x"}}, ["constants"]),
+        ({"layout": "fields", "template": "{{ secret }}"}, ["template"]),
+        ({"layout": "fields", "constants": {"user": "app"}}, ["constants"]),
+    ],
+)
+def test_a_template_and_constants_belong_to_one_field(
+    settings: dict[str, Any], wrong: list[str]
+) -> None:
+    assert mistaken(**settings) == wrong
+
+
+@pytest.mark.parametrize(
     "address",
     [
         "https://vault.test",

@@ -12,12 +12,15 @@ from urllib.parse import SplitResult, urlsplit
 from credmgr.model.names import MAX_NAME_LENGTH
 from credmgr.plugins.backend import Limits, Mistake
 from credmgr.plugins.context import Reference
+from credmgr.plugins.templates import mistake_in
 
 LIMITS: Final = Limits(value_bytes=65_536, name_length=512)
 """https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html"""
 LONGEST_PREFIX: Final = LIMITS.name_length - MAX_NAME_LENGTH
 MARK: Final = "credmgr:managed-by"
 """The tag that every secret of ours carries."""
+MARKED: Final = "credmgr"
+"""Its value, which policies/backends/aws-iam.json asks for."""
 _MOST_TAGS: Final = 50  # AWS's limit for one resource, our mark included
 _SHORTEST_WINDOW: Final = timedelta(days=7)  # DeleteSecret, RecoveryWindowInDays
 _LONGEST_WINDOW: Final = timedelta(days=30)
@@ -39,6 +42,7 @@ class ValueForm(StrEnum):
 
     RAW = "raw"
     JSON = "json"
+    TEMPLATE = "template"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +87,12 @@ class AwsOptions:
         fips: Use the endpoints validated for FIPS 140.
         dualstack: Use the endpoints that answer over IPv6 as well.
         recovery_window: How long a deleted secret can be restored; 7 to 30 whole days.
-        value: Whether the string is the secret itself or a JSON document around it.
+        value: Whether the string is the secret itself, a JSON document around it, or `template`.
         json_key: The key under which a JSON document has the secret.
+        template: The text around the secret, for `value: template`; `{{ secret }}` stands for it,
+            `{{ secret | json }}` for it as a JSON string.
+        adopt: Take over a secret without credmgr's mark when something is staged in it; it gets
+            the mark, and what it held stays as a version.
     """
 
     region: str | None = None
@@ -104,6 +112,8 @@ class AwsOptions:
     recovery_window: timedelta = timedelta(days=30)
     value: ValueForm = ValueForm.RAW
     json_key: str = "value"
+    template: str = ""
+    adopt: bool = False
 
 
 def mistakes(options: AwsOptions) -> Iterator[Mistake]:
@@ -174,6 +184,10 @@ def _keeping(options: AwsOptions) -> Iterator[Mistake]:
         yield Mistake("kms_key_id", "kms_key_id is empty", "leave it out for AWS's own key")
     if not options.json_key:
         yield Mistake("json_key", "json_key is empty")
+    if options.value is ValueForm.TEMPLATE and (wrong := mistake_in(options.template)):
+        yield Mistake("template", wrong)
+    if options.value is not ValueForm.TEMPLATE and options.template:
+        yield Mistake("template", f"value is {options.value}", "write value: template")
 
 
 def _tags(tags: Mapping[str, str]) -> Iterator[Mistake]:

@@ -29,7 +29,7 @@ from credmgr.backends.aws_secrets_manager.labels import (
     stage_of,
     version_of,
 )
-from credmgr.backends.aws_secrets_manager.options import LIMITS, MARK, AwsOptions
+from credmgr.backends.aws_secrets_manager.options import LIMITS, MARK, MARKED, AwsOptions
 from credmgr.backends.aws_secrets_manager.pace import Pace
 from credmgr.backends.aws_secrets_manager.signin import sign_in
 from credmgr.backends.aws_secrets_manager.values import Wrapping
@@ -63,7 +63,7 @@ class AwsBackend:
         self._calls = Calls(context.clock, options.kms_key_id or "aws/secretsmanager")
         self._clients = sign_in(options, context, self._wire, self._calls)
         self._aws = self._clients.secrets
-        self._wrapping = Wrapping(options.value, options.json_key)
+        self._wrapping = Wrapping(options.value, options.json_key, options.template)
         self._pace = Pace(context.clock, context.name)
         self._ours: set[str] = set()
 
@@ -176,6 +176,8 @@ class AwsBackend:
         shelf = self._live(where)
         if shelf is None:
             return
+        if not shelf.ours:
+            raise NotOurs(f"the secret {where} has no tag {MARK}")
         if shelf.replicas:
             regions = sorted(shelf.replicas)
             self._calls.ask(
@@ -222,8 +224,11 @@ class AwsBackend:
     def _live(self, where: str) -> Shelf | None:
         """The secret, if there is one that is ours and not scheduled for deletion."""
         shelf = self._look(where)
-        if shelf is not None and not shelf.ours:
-            raise NotOurs(f"the secret {where} has no tag {MARK}")
+        if shelf is not None and not shelf.ours and not self._options.adopt:
+            raise NotOurs(
+                f"the secret {where} has no tag {MARK}",
+                hint="choose another name, or set `adopt` to take it over",
+            )
         return None if shelf is None or shelf.deleted else shelf
 
     def _require_mark(self, where: str, arn: str) -> None:
@@ -246,7 +251,7 @@ class AwsBackend:
         """The secret, made or restored where it must be."""
         shelf = self._look(where) or self._created(where)
         if not shelf.ours:
-            raise NotOurs(f"the secret {where} has no tag {MARK}")
+            self._adopt(where, shelf)
         if shelf.deleted:
             shelf = self._restored(where)
         if shelf.holder(CURRENT) is None:
@@ -254,9 +259,18 @@ class AwsBackend:
         self._replicate(where, frozenset(self._options.replica_regions) - shelf.replicas)
         return shelf
 
+    def _adopt(self, where: str, shelf: Shelf) -> None:
+        if shelf.deleted or not self._options.adopt:
+            raise NotOurs(
+                f"the secret {where} has no tag {MARK}",
+                hint="choose another name, or set `adopt` to take it over",
+            )
+        mark: Any = [{"Key": MARK, "Value": MARKED}]
+        self._calls.ask(self._aws.tag_resource, SecretId=where, Tags=mark)
+
     def _created(self, where: str) -> Shelf:
         options = self._options
-        tags = {**options.tags, MARK: "credmgr"}
+        tags = {**options.tags, MARK: MARKED}
         more: Any = {"KmsKeyId": options.kms_key_id} if options.kms_key_id else {}
         with suppress(Conflict):  # somebody else was faster: whose it is, the next look tells
             self._calls.ask(

@@ -1,4 +1,4 @@
-"""The string that AWS keeps: the secret itself, or a JSON document around it."""
+"""The string that AWS keeps: the secret itself, a JSON document or another text around it."""
 
 import json
 import re
@@ -8,6 +8,7 @@ from typing import Final
 from credmgr.backends.aws_secrets_manager.options import LIMITS, ValueForm
 from credmgr.errors import CorruptSecret, LimitExceeded
 from credmgr.model.secret import Secret
+from credmgr.plugins.templates import Template
 
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
@@ -17,12 +18,14 @@ class Wrapping:
     """How a secret becomes AWS's string and back.
 
     Attributes:
-        form: Raw or JSON.
+        form: Raw, JSON or a template.
         key: The key of the JSON document.
+        template: The text of the template.
     """
 
     form: ValueForm
     key: str
+    template: str = ""
 
     def wrapped(self, secret: Secret) -> str:
         """The string to keep.
@@ -34,8 +37,13 @@ class Wrapping:
         # A search, not a failed encoding: its exception would carry the value.
         if _SURROGATE.search(text):
             raise LimitExceeded("the value is not Unicode text")
-        if self.form is ValueForm.JSON:
-            text = json.dumps({self.key: text}, ensure_ascii=False)
+        match self.form:
+            case ValueForm.JSON:
+                text = json.dumps({self.key: text}, ensure_ascii=False)
+            case ValueForm.TEMPLATE:
+                text = Template.of(self.template).filled(text)
+            case ValueForm.RAW:
+                pass
         size = len(text.encode())
         if size > LIMITS.value_bytes:
             raise LimitExceeded(f"the value has {size} bytes; AWS takes {LIMITS.value_bytes}")
@@ -45,9 +53,13 @@ class Wrapping:
         """The secret in a string.
 
         Raises:
-            CorruptSecret: It is empty, binary, or not the JSON document that it should be.
+            CorruptSecret: It is empty, binary, or has not the form that it should have.
         """
-        value = self._inside(text) if self.form is ValueForm.JSON else text
+        value: object = text
+        if self.form is ValueForm.JSON:
+            value = self._inside(text)
+        elif self.form is ValueForm.TEMPLATE:
+            value = Template.of(self.template).inside(text or "")
         if not isinstance(value, str) or not value:
             raise CorruptSecret(f"{where} holds no {self.form} value as credmgr writes it")
         return Secret(value)

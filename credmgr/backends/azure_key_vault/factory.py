@@ -8,10 +8,10 @@ from azure.core.credentials import TokenCredential
 
 from credmgr.backends.azure_key_vault.naming import Naming
 from credmgr.backends.azure_key_vault.options import AzureAuth, AzureOptions, mistakes_in
-from credmgr.backends.azure_key_vault.session import LIMITS, AzureBackend
+from credmgr.backends.azure_key_vault.session import AzureBackend
 from credmgr.backends.azure_key_vault.shelves import Shelves
 from credmgr.backends.azure_key_vault.sign_in import credential_of
-from credmgr.backends.azure_key_vault.vault import Vault, pipeline_settings
+from credmgr.backends.azure_key_vault.vault import LIMITS, Vault, pipeline_settings
 from credmgr.errors import ConfigError
 from credmgr.plugins.backend import Capability, Mistake
 from credmgr.plugins.context import PluginContext

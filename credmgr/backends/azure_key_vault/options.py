@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from credmgr.backends.azure_key_vault.tagging import MARK, MOST_TAGS, OUR_TAGS, TAG_LENGTH
 from credmgr.plugins.backend import Mistake
 from credmgr.plugins.context import Reference
+from credmgr.plugins.templates import mistake_in
 
 Method = Literal["default", "managed-identity", "client-secret", "certificate", "workload-identity"]
 _PREFIX: Final = re.compile(r"(?:[0-9A-Za-z][0-9A-Za-z-]{0,39})?")
@@ -70,6 +71,8 @@ class AzureOptions:
         content_type: What the vault shows as the type of the value.
         tags: Further tags on everything written.
         adopt: Write over an object without credmgr's mark, which is refused otherwise.
+        template: The text around the secret in a value; `{{ secret }}` stands for it,
+            `{{ secret | json }}` for it as a JSON string; empty is the secret alone.
     """
 
     vault_url: str
@@ -83,6 +86,7 @@ class AzureOptions:
     content_type: str = "text/plain"
     tags: Mapping[str, str] = field(default_factory=dict)
     adopt: bool = False
+    template: str = ""
 
 
 def mistakes_in(options: AzureOptions) -> Iterator[Mistake]:
@@ -105,6 +109,8 @@ def mistakes_in(options: AzureOptions) -> Iterator[Mistake]:
         )
     if len(options.content_type) > _CONTENT_TYPE_LENGTH:
         yield Mistake("content_type", f"content_type is over {_CONTENT_TYPE_LENGTH} characters")
+    if options.template and (wrong := mistake_in(options.template)):
+        yield Mistake("template", wrong)
     yield from _tag_mistakes(options.tags)
     yield from _auth_mistakes(options.auth)
 

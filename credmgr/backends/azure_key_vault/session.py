@@ -18,18 +18,16 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from credmgr.backends.azure_key_vault.naming import LONGEST, Naming, Spelled
+from credmgr.backends.azure_key_vault.naming import Naming, Spelled
 from credmgr.backends.azure_key_vault.shelves import Shelf, Shelves
 from credmgr.backends.azure_key_vault.tagging import Entry, Link, staged_tags_of, tags_of
-from credmgr.backends.azure_key_vault.vault import Copy, Vault
+from credmgr.backends.azure_key_vault.vault import LIMITS, Copy, Vault
 from credmgr.errors import Conflict, LimitExceeded, SecretNotFound
 from credmgr.model.names import Name
 from credmgr.model.secret import Secret
 from credmgr.model.version import Stage
-from credmgr.plugins.backend import Held, HeldVersion, Limits
+from credmgr.plugins.backend import Held, HeldVersion
 
-LIMITS: Final = Limits(value_bytes=25_600, name_length=LONGEST)
-"""25 KB (learn.microsoft.com, "About secrets"); the name is that of the sibling."""
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _NEWEST_FIRST: Final = {Stage.NEXT: 3, Stage.CURRENT: 2, Stage.PREVIOUS: 1, None: 0}
 """Among versions of one second; the vault's times are no finer."""

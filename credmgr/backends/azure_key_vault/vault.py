@@ -12,13 +12,16 @@ from azure.core.pipeline.policies import SansIOHTTPPolicy
 from azure.keyvault.secrets import SecretClient, SecretProperties
 
 from credmgr.backends.azure_key_vault.failures import Call, SoftDeleted, Throttled, translated
+from credmgr.backends.azure_key_vault.naming import LONGEST
 from credmgr.backends.azure_key_vault.options import AzureOptions
 from credmgr.backends.azure_key_vault.tagging import Entry, entry_of
 from credmgr.backends.azure_key_vault.transport import BoundedTransport, within
-from credmgr.errors import BackendUnavailable, SecretNotFound
+from credmgr.errors import BackendUnavailable, CorruptSecret, LimitExceeded, SecretNotFound
 from credmgr.model.clock import Clock
 from credmgr.model.secret import Secret
+from credmgr.plugins.backend import Limits
 from credmgr.plugins.context import PluginContext
+from credmgr.plugins.templates import Template
 
 _T = TypeVar("_T")
 GET: Final = "getSecret/action"
@@ -27,6 +30,8 @@ SET: Final = "setSecret/action"
 UPDATE: Final = "update/action"
 DELETE: Final = "delete"
 RECOVER: Final = "recover/action"
+LIMITS: Final = Limits(value_bytes=25_600, name_length=LONGEST)
+"""25 KB (learn.microsoft.com, "About secrets"); the name is that of the sibling."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SILENT: Final = logging.getLogger(f"{__name__}.silent")
 _SILENT.disabled = True
@@ -70,6 +75,7 @@ class Vault:
             **pipeline_settings(options, context),
         )
         self._content_type = options.content_type
+        self._template = Template.of(options.template or "{{ secret }}")
         self._tags = dict(options.tags)
         self._gate = _Gate(context.clock)
         self._clock = context.clock
@@ -81,11 +87,18 @@ class Vault:
         Raises:
             Disabled: It is there and disabled.
             SecretNotFound: There is none.
+            CorruptSecret: It is ours and not as the template has it.
         """
         found = self._ask(Call(GET, name), lambda: self._client.get_secret(name, identifier))
         # a disabled one need not be refused: the attribute says it as well
         shown = found.value if found.properties.enabled is not False else None
-        return Copy(_entry(found.properties), Secret(shown) if shown else None)
+        value, entry = self._template.inside(shown) if shown else None, _entry(found.properties)
+        if shown and not value and entry.version:
+            raise CorruptSecret(
+                f"{name} does not hold what the option template says",
+                hint="put the template back that it was written with, or delete it in the vault",
+            )
+        return Copy(entry, Secret(value) if value else None)
 
     def versions(self, name: str) -> Sequence[Entry]:
         """Every version, in no order; empty when there is none."""
@@ -104,12 +117,17 @@ class Vault:
         Raises:
             SoftDeleted: The name has to be recovered first.
             Settling: It is being deleted or recovered.
+            LimitExceeded: The template makes the value too long.
         """
+        text = self._template.filled(secret.reveal())
+        size = len(text.encode())
+        if size > LIMITS.value_bytes:
+            raise LimitExceeded(f"the value has {size} bytes; at most {LIMITS.value_bytes} fit")
         written = self._ask(
             Call(SET, name),
             lambda: self._client.set_secret(
                 name,
-                secret.reveal(),
+                text,
                 tags={**self._tags, **tags},
                 content_type=self._content_type,
             ),

@@ -1,5 +1,6 @@
 """What an entry looks like inside: the value, or its fields, and credmgr's id; pure."""
 
+import dataclasses
 import json
 import re
 from collections.abc import Mapping
@@ -8,9 +9,10 @@ from typing import Any, Final, Literal
 from uuid import UUID
 
 from credmgr.backends.vault.factory import LIMITS
-from credmgr.backends.vault.options import ID_FIELD
+from credmgr.backends.vault.options import ID_FIELD, VaultOptions
 from credmgr.errors import LimitExceeded
 from credmgr.model.secret import Secret
+from credmgr.plugins.templates import Template
 
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
@@ -22,10 +24,14 @@ class Layout:
     Attributes:
         kind: `value` for one field, `fields` for a secret that is a JSON object of strings.
         field: Name of the one field.
+        template: The text around the secret in it; empty is none.
+        constants: Further fields beside it.
     """
 
     kind: Literal["value", "fields"] = "value"
     field: str = "value"
+    template: str = ""
+    constants: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def document(self, secret: Secret, version: UUID) -> dict[str, str]:
         """The fields that hold `secret`.
@@ -37,16 +43,21 @@ class Layout:
         # A search, not a failed encoding: its exception would carry the value.
         if _SURROGATE.search(text):
             raise LimitExceeded("the value is not Unicode text")
+        if self.template:
+            text = Template.of(self.template).filled(text)
         length = len(text.encode())
         if length > LIMITS.value_bytes:
             raise LimitExceeded(f"the value has {length} bytes; at most {LIMITS.value_bytes} fit")
-        fields = {self.field: text} if self.kind == "value" else _fields_of(text)
+        one = {**self.constants, self.field: text}
+        fields = one if self.kind == "value" else _fields_of(text)
         return {**fields, ID_FIELD: str(version)}
 
     def value(self, document: Mapping[str, Any]) -> Secret | None:
         """The secret that the fields hold; None when they hold none."""
         if self.kind == "value":
             found = document.get(self.field)
+            if self.template and isinstance(found, str):
+                found = Template.of(self.template).inside(found)
             return Secret(found) if isinstance(found, str) and found else None
         fields = {name: text for name, text in document.items() if name != ID_FIELD}
         whole = fields and all(isinstance(text, str) for text in fields.values())
@@ -59,6 +70,11 @@ class Layout:
             return UUID(document.get(ID_FIELD))
         except (TypeError, ValueError, AttributeError):
             return None
+
+
+def layout_of(options: VaultOptions) -> Layout:
+    """The layout that the options say."""
+    return Layout(options.layout, options.field, options.template, options.constants)
 
 
 def _fields_of(text: str) -> dict[str, str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from credmgr.backends.vault.connection import Connection
-from credmgr.backends.vault.documents import Layout
+from credmgr.backends.vault.documents import layout_of
 from credmgr.backends.vault.entries import Entries
 from credmgr.backends.vault.methods import Door
 from credmgr.backends.vault.options import VaultOptions
@@ -41,7 +41,7 @@ def opened(
         Door(options.sign_ins[0], context, clients), clients, context.clock, context.deadline
     )
     connection = Connection(way_out, tokens, options.mount)
-    entries = Entries(connection, options.mount, Layout(options.layout, options.field))
+    entries = Entries(connection, options.mount, layout_of(options))
     return VaultBackend(connection, entries, options)
 
 

@@ -1,5 +1,6 @@
 """Options of a backend `vault`, and what the types alone cannot say about them."""
 
+import dataclasses
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from urllib.parse import urlsplit
 
 from credmgr.plugins.backend import Mistake
 from credmgr.plugins.context import Reference
+from credmgr.plugins.templates import mistake_in
 
 ID_FIELD: Final = "credmgr_version"
 """The field of an entry that holds credmgr's id of the version, beside the value."""
@@ -119,6 +121,9 @@ class VaultOptions:
         layout: `value` stores the secret as the one field `field`; `fields` takes a secret that is
             a JSON object of strings and stores its fields.
         field: Name of that field.
+        template: With the layout `value`, the text around the secret in that field;
+            `{{ secret }}` stands for it, `{{ secret | json }}` for it as a JSON string.
+        constants: With the layout `value`, further fields that are the same in every entry.
         adopt: Take over entries that credmgr did not write when a secret is promoted there; from
             then on their earlier versions are destroyed as ours are.
         ca_bundle: PEM file of the authorities to trust instead of the system's.
@@ -136,6 +141,8 @@ class VaultOptions:
     cert: CertSignIn | None = None
     layout: Literal["value", "fields"] = "value"
     field: str = "value"
+    template: str = ""
+    constants: dict[str, str] = dataclasses.field(default_factory=dict)
     adopt: bool = False
     ca_bundle: str | None = None
     timeout: timedelta | None = None
@@ -162,10 +169,23 @@ def mistakes(options: VaultOptions) -> Iterator[Mistake]:
             yield Mistake("mount", "the auth method's mount is no path", "write it as `approle`")
     if not _FIELD.fullmatch(options.field) or options.field == ID_FIELD:
         yield Mistake("field", f"field is no name of a field, or is {ID_FIELD}")
+    yield from _layout_mistakes(options)
     if options.timeout is not None and not timedelta() < options.timeout <= LONGEST_TIMEOUT:
         yield Mistake("timeout", f"timeout is not above 0 and at most {LONGEST_TIMEOUT}")
     if options.cert is not None and options.address.lower().startswith("http:"):
         yield Mistake("cert", "a certificate is shown over TLS only", "use https")
+
+
+def _layout_mistakes(options: VaultOptions) -> Iterator[Mistake]:
+    if options.layout != "value":
+        for option in ("template", "constants"):
+            if getattr(options, option):
+                yield Mistake(option, f"{option} is for the layout `value`")
+    if options.template and (wrong := mistake_in(options.template)):
+        yield Mistake("template", wrong)
+    for name in options.constants:
+        if not _FIELD.fullmatch(name) or name in (ID_FIELD, options.field):
+            yield Mistake("constants", f"{name[:40]!a} is no name of a field, or is taken")
 
 
 def _path_mistakes(options: VaultOptions) -> Iterator[Mistake]:

@@ -13,7 +13,7 @@ from typing import Final
 from uuid import UUID
 
 from credmgr.backends.vault.connection import Connection
-from credmgr.backends.vault.documents import Layout
+from credmgr.backends.vault.documents import layout_of
 from credmgr.backends.vault.entries import Entries, Entry, up_to
 from credmgr.backends.vault.options import VaultOptions
 from credmgr.backends.vault.permissions import prove_permissions
@@ -32,7 +32,7 @@ class VaultBackend:
     def __init__(self, connection: Connection, entries: Entries, options: VaultOptions) -> None:
         self._connection = connection
         self._entries = entries
-        self._layout = Layout(options.layout, options.field)
+        self._layout = layout_of(options)
         self._mount = options.mount
         self._prefix = options.prefix
         self._adopt = options.adopt
