@@ -301,8 +301,8 @@ class Daemon:
 
         return turn
 
-    # A signal's handler runs between two instructions of the main thread, which may hold the lock of
-    # an `Event` just then; a `SimpleQueue` may be put into even so.
+    # A signal's handler runs between two instructions of the main thread, which may just then hold
+    # the lock of an `Event`; a `SimpleQueue` may be put into even so.
 
     def _listen(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
