@@ -10,6 +10,7 @@ from typing import Final
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from credmgr import processes
+from credmgr.broker.broker import Broker
 from credmgr.errors import AuditBroken, ConfigError, NotAllowedNow
 from credmgr.keyring import Keyring, create_master_key
 from credmgr.manifest.manifest import Manifest
@@ -48,6 +49,8 @@ class App:
         engine: What moves rotations.
         owner: This process, in leases.
         actor: Who acts, in the audit chain.
+        watch: What wraps the engine's surroundings.
+        broker: What hands out tokens and secrets.
     """
 
     manifest: Manifest
@@ -59,6 +62,7 @@ class App:
     owner: str
     actor: str
     watch: Watch
+    broker: Broker
 
     def adopt(self, manifest: Manifest) -> None:
         """Take a newly read manifest into use, with new sessions; nothing may be in flight.
@@ -72,6 +76,7 @@ class App:
         self.manifest = manifest
         self.outside = OutsideWorld(manifest, context, self.watch)
         self.engine.outside = self.outside
+        self.broker.adopt(manifest.credentials, manifest.consumers, self.outside)
         old.close()
 
     def plan(self, manifest: Manifest | None = None) -> Plan:
@@ -180,6 +185,7 @@ class App:
 
     def close(self) -> None:
         """Close sessions and the state database."""
+        self.broker.close()
         self.outside.close()
         self.store.close()
 
@@ -254,14 +260,20 @@ def build(
         fingerprinter=Fingerprinter(keyring.current(FINGERPRINT_KEY)[1]),
         patience=Patience(clock),
         actor=actor,
-        jitter=lambda: secrets.randbelow(_JITTER_STEPS) / _JITTER_STEPS,
+        jitter=_jitter,
         is_gone=processes.is_gone,
     )
     engine = Engine(tools, outside, owner, manifest.daemon.lease)
-    app = App(manifest, clock, keyring, store, outside, engine, owner, actor, watch)
+    broker = Broker(store.ledger, outside, clock, _jitter, manifest.daemon.workers)
+    broker.adopt(manifest.credentials, manifest.consumers, outside)
+    app = App(manifest, clock, keyring, store, outside, engine, owner, actor, watch, broker)
     if migrate and store.audit.checkpoint().sequence == 0:
         _refuse_lost_history(app)
     return app
+
+
+def _jitter() -> float:
+    return secrets.randbelow(_JITTER_STEPS) / _JITTER_STEPS
 
 
 def _refuse_lost_history(app: App) -> None:

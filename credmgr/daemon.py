@@ -43,6 +43,8 @@ from credmgr.store.heartbeats import Heartbeat
 HEARTBEAT: Final = timedelta(seconds=10)
 ALERTS: Final = timedelta(seconds=5)
 CHECKPOINT: Final = timedelta(minutes=1)
+TOKENS: Final = timedelta(seconds=1)
+USAGE: Final = timedelta(seconds=10)
 AFTER_ERROR: Final = timedelta(minutes=1)
 QUEUE: Final = 4
 """How many due credentials are claimed ahead for each worker."""
@@ -232,6 +234,7 @@ class Daemon:
         self._app.engine.stopping.set()
         done = self._settle(bound)
         self._pool.shutdown(wait=done, cancel_futures=True)
+        self._guarded("usage", self._app.broker.flush)()
         self._guarded("checkpoint", self.checkpoint)()
         self._guarded("heartbeat", lambda: self._app.store.ledger.stop(self._app.owner))()
         _log.info("stopped" if done else "stopped; what was unfinished goes on at the next start")
@@ -269,7 +272,7 @@ class Daemon:
 
     def _timers(self) -> BackgroundScheduler:
         timers = BackgroundScheduler(
-            executors={"default": TimerThreads(4)},
+            executors={"default": TimerThreads(6)},
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
             timezone="UTC",
         )
@@ -278,6 +281,8 @@ class Daemon:
             ("heartbeat", self.beat, HEARTBEAT),
             ("alerts", self.alerts, ALERTS),
             ("checkpoint", self.checkpoint, CHECKPOINT),
+            ("tokens", self._app.broker.tend, TOKENS),
+            ("usage", self._app.broker.flush, USAGE),
         ):
             timers.add_job(
                 self._guarded(name, job),

@@ -37,7 +37,12 @@ CredmgrError
 │   ├── OutcomeUnknown    (r)   the call may have been applied
 │   ├── OperatorNeeded          a person has to act; carries the task
 │   └── IssuerUnavailable (r)   carries retry_after
-└── NotifierError         (r)
+├── NotifierError         (r)
+└── BrokerError                 a consumer asked for a token or a secret
+    ├── NotGranted              it may not, or there is none: the two look alike
+    ├── ScopeNotGranted         wider than it may
+    ├── Ambiguous               several credentials would do
+    └── TokenUnavailable  (r)   carries retry_after
 
 (r) marks `retryable`: the same call may succeed later with nothing changed. No message ever
 contains a secret value; whoever raises passes names, ids and fingerprints only. The docstring of a
@@ -60,6 +65,26 @@ class CredmgrError(Exception):
         self.message = message or (type(self).__doc__ or "").strip().splitlines()[0]
         self.hint = hint
         super().__init__(self.message)
+
+
+class _Unavailable(CredmgrError):
+    """Somebody outside does not answer.
+
+    Attributes:
+        retry_after: How long they asked to be left alone, or None.
+    """
+
+    retryable = True
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        hint: str | None = None,
+        retry_after: timedelta | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after = retry_after
 
 
 class UsageError(CredmgrError):
@@ -257,25 +282,10 @@ class CorruptSecret(BackendError):
     code = "corrupt_secret"
 
 
-class BackendUnavailable(BackendError):
-    """The backend does not answer.
-
-    Attributes:
-        retry_after: How long the backend asked to be left alone, or None.
-    """
+class BackendUnavailable(_Unavailable, BackendError):
+    """The backend does not answer."""
 
     code = "backend_unavailable"
-    retryable = True
-
-    def __init__(
-        self,
-        message: str | None = None,
-        *,
-        hint: str | None = None,
-        retry_after: timedelta | None = None,
-    ) -> None:
-        super().__init__(message, hint=hint)
-        self.retry_after = retry_after
 
 
 class IssuerError(CredmgrError):
@@ -335,19 +345,10 @@ class OperatorNeeded(IssuerError):
         self.steps = tuple(steps)
 
 
-class IssuerUnavailable(IssuerError):
-    """The issuer does not answer.
-
-    Attributes:
-        retry_after: How long the issuer asked to be left alone, or None.
-    """
+class IssuerUnavailable(_Unavailable, IssuerError):
+    """The issuer does not answer."""
 
     code = "issuer_unavailable"
-    retryable = True
-
-    def __init__(self, message: str | None = None, *, retry_after: timedelta | None = None) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
 
 
 class NotifierError(CredmgrError):
@@ -355,3 +356,42 @@ class NotifierError(CredmgrError):
 
     code = "notifier"
     retryable = True
+
+
+class BrokerError(CredmgrError):
+    """The broker has nothing to give."""
+
+    code = "broker"
+
+
+class NotGranted(BrokerError):
+    """Nothing of this name may be read."""
+
+    code = "not_granted"
+
+
+class ScopeNotGranted(BrokerError):
+    """A scope that was asked for may not be had."""
+
+    code = "scope_not_granted"
+
+
+class Ambiguous(BrokerError):
+    """More than one credential fits; name the one that is meant."""
+
+    code = "ambiguous"
+
+
+class TokenUnavailable(BrokerError):
+    """No token can be had now.
+
+    Attributes:
+        retry_after: When asking again may help; never zero.
+    """
+
+    code = "token_unavailable"
+    retryable = True
+
+    def __init__(self, message: str | None = None, *, retry_after: timedelta) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after

@@ -11,7 +11,8 @@ from credmgr.errors import ConfigError
 from credmgr.manifest.manifest import Configured, Manifest
 from credmgr.model.credential import Credential
 from credmgr.model.names import Name
-from credmgr.plugins.backend import Capability, SecretBackend
+from credmgr.model.version import Stage
+from credmgr.plugins.backend import Capability, Held, SecretBackend
 from credmgr.plugins.context import DEADLINE, PluginContext
 from credmgr.plugins.issuer import Issuer
 from credmgr.plugins.notifier import Notifier
@@ -91,7 +92,7 @@ class Watch:
 
 
 class OutsideWorld:
-    """The sessions of one manifest; implements `credmgr.rotation.ports.Outside`."""
+    """The sessions of one manifest; implements what rotation and broker call `Outside`."""
 
     def __init__(
         self, manifest: Manifest, context: Callable[[Name], PluginContext], watch: Watch
@@ -113,6 +114,14 @@ class OutsideWorld:
     def copies(self, credential: Credential) -> CredentialCopies:
         """The credential's copies."""
         return CredentialCopies(credential, self.backends, self._quarantine(credential))
+
+    def held(self, credential: Credential, stage: Stage) -> Held:
+        """The copy in the credential's store.
+
+        Raises:
+            SecretNotFound: Nothing is at that stage.
+        """
+        return self.backends[credential.store.backend].read(credential.store.name, stage)
 
     def _quarantine(self, credential: Credential) -> timedelta:
         """Twice what a call and a lease may take, where a backend cannot compare and set.

@@ -91,6 +91,12 @@ def head(connection: Connection, at: datetime) -> Checkpoint:
     return Checkpoint(sequence=newest.sequence, mac=newest.mac, at=newest.at)
 
 
+def length(connection: Connection) -> int:
+    """How many records there are."""
+    newest = connection.execute(_HEAD.limit(1)).one_or_none()
+    return newest.sequence if newest else 0
+
+
 def record_of(row: Row[Any]) -> AuditRecord:
     """A record from its row.
 

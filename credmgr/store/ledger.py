@@ -16,10 +16,12 @@ from credmgr.model.credential import Credential, Enrolled
 from credmgr.model.finding import Alert, Finding
 from credmgr.model.names import Name
 from credmgr.model.rotation import Change, JournalEntry, Lease, Request, Rotation
+from credmgr.model.usage import Usage
 from credmgr.model.version import Version
 from credmgr.store import (
     alerts,
     bearers,
+    chain,
     credentials,
     findings,
     heartbeats,
@@ -31,7 +33,6 @@ from credmgr.store.alerts import PendingAlert
 from credmgr.store.credentials import Enrolment
 from credmgr.store.database import Database
 from credmgr.store.heartbeats import Heartbeat
-from credmgr.store.usage import Usage
 
 
 class SqlLedger:
@@ -95,6 +96,11 @@ class SqlLedger:
         """What every credential's consumers should read now, by credential."""
         with self._database.read() as connection:
             return rotations.current_versions(connection)
+
+    def revision(self) -> int:
+        """A number that grows with whatever is done to a credential: the audit chain's length."""
+        with self._database.read() as connection:
+            return chain.length(connection)
 
     def rotation(self, rotation: UUID) -> Rotation:
         """One rotation by id.

@@ -1,7 +1,7 @@
 """Which consumer used which version of which credential, for what scopes, when, how often."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -9,34 +9,11 @@ from uuid import UUID
 from sqlalchemy import Connection, bindparam, case, exists, select
 
 from credmgr.model.names import Name
+from credmgr.model.usage import Usage
 from credmgr.store.database import Transaction
 from credmgr.store.tables import usage
 from credmgr.store.types import Moment
 from credmgr.store.upserts import Upsert
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Uses of one kind, counted together.
-
-    Attributes:
-        consumer: Who.
-        credential: Of what.
-        version: Which version of it.
-        scopes: What was asked for; empty when the secret itself was read.
-        first_seen: When first.
-        last_seen: When last.
-        count: How often.
-    """
-
-    consumer: Name
-    credential: Name
-    version: UUID
-    scopes: frozenset[str]
-    first_seen: datetime
-    last_seen: datetime
-    count: int = 1
-
 
 _FIELDS: Final = tuple(field.name for field in fields(Usage))
 _KEY: Final = ("credential", "consumer", "version", "scopes")

@@ -9,9 +9,9 @@ import pytest
 from credmgr.model.audit import Event
 from credmgr.model.finding import Alert, Finding, Severity
 from credmgr.model.names import Name
+from credmgr.model.usage import Usage
 from credmgr.store import Store
 from credmgr.store.heartbeats import Heartbeat
-from credmgr.store.usage import Usage
 from tests.integration.conftest import NAME, OWNER, Bench
 
 RAISED = Event(OWNER, "alert.raised", NAME)

@@ -23,11 +23,11 @@ from credmgr.model.credential import CredentialStatus
 from credmgr.model.names import Name
 from credmgr.model.rotation import Request, Rotation, State, Trigger
 from credmgr.model.secret import Secret
+from credmgr.model.usage import Usage
 from credmgr.model.version import VersionStatus
 from credmgr.rotation.engine import Engine
 from credmgr.rotation.resolving import Resolution
 from credmgr.rotation.work import Supplied
-from credmgr.store.usage import Usage
 from credmgr.testing.failpoints import Crash, Failpoints, Point, When
 from credmgr.testing.memory_issuer import MANUAL_TRAITS, MemoryIssuer
 from tests.rotation_world import FIRST, NAME, World, credential, world_in
