@@ -39,8 +39,6 @@ MAX_BODY: Final = 1 << 20
 """Longest answer that is read, in bytes; real ones are pages of a list, some 100 KiB."""
 MAX_RETRY_AFTER: Final = timedelta(hours=1)
 """No issuer makes us wait longer: MSAL's cap for the same header (`throttled_http_client.py`)."""
-_QUEUE_SHARE: Final = 0.1
-_CONNECT_SHARE: Final = 0.5
 _NOT_NOW: Final = frozenset({408, 429, 503})
 _EMPTY: Final = frozenset({204, 205})
 _HEADER_SAFE: Final = re.compile(r"[\x21-\x7e]+")
@@ -52,10 +50,6 @@ _MORE_SECONDS: Final = re.compile(r"[0-9]{10,}")
 class Exchange:
     """Makes calls within `context.deadline` each. Thread-safe; nothing is repeated or redirected.
 
-    The deadline covers waiting for a free connection, connecting, sending and the whole answer. Two
-    things are outside of it: the resolver's own time, and further addresses of a host whose first
-    ones do not answer.
-
     Args:
         context: Pool size, deadline and clock.
         ca_bundle: PEM file of the authorities to trust instead of the system's.
@@ -66,12 +60,12 @@ class Exchange:
 
     def __init__(self, context: PluginContext, ca_bundle: Path | None = None) -> None:
         self._clock: Clock = context.clock
-        self._deadline = context.deadline.total_seconds()
         try:
             tls = ssl.create_default_context(cafile=ca_bundle)
         except OSError as error:
             raise ConfigError(f"the CA bundle {ca_bundle} cannot be used: {error}") from error
-        self._pool = pool_of(context.workers, tls)
+        deadline = context.deadline.total_seconds()
+        self._pool = pool_of(context.workers, deadline, tls, MAX_BODY)
 
     def send(self, call: Call) -> Answer:
         """Make the call.
@@ -84,9 +78,10 @@ class Exchange:
             IssuerRefused: The issuer said no; `SecretRejected`, `ScopeRefused`, `NoFreeSlot` where
                 it said why.
         """
+        headers, content = _encoded(call)
         # Raised outside of `except`: what urllib3 quotes of an answer stays out of our errors.
         try:
-            response, body = self._transfer(call)
+            response, body = self._pool.send(call.method, call.url, headers, content)
         except HTTPError as error:
             problem = _never_arrived(call, error)
         else:
@@ -95,29 +90,9 @@ class Exchange:
 
     def close(self) -> None:
         """Close idle connections; may be repeated."""
-        self._pool.clear()
+        self._pool.close()
 
-    def _transfer(self, call: Call) -> tuple[urllib3.BaseHTTPResponse, bytearray]:
-        headers, body = _encoded(call)
-        share = self._deadline * (1 - _QUEUE_SHARE)
-        response = self._pool.urlopen(
-            call.method,
-            call.url,
-            body=body,
-            headers=headers,
-            redirect=False,
-            preload_content=False,
-            decode_content=False,
-            timeout=urllib3.Timeout(total=share, connect=share * _CONNECT_SHARE),
-            pool_timeout=self._deadline * _QUEUE_SHARE,
-        )
-        try:
-            return response, _read(response)
-        finally:
-            response.close()
-            response.release_conn()
-
-    def _judged(self, call: Call, response: urllib3.BaseHTTPResponse, body: bytearray) -> Answer:
+    def _judged(self, call: Call, response: urllib3.BaseHTTPResponse, body: bytes) -> Answer:
         status = response.status
         if status in _NOT_NOW:
             wait = retry_after(response.headers.get("retry-after"), self._clock.now())
@@ -181,15 +156,7 @@ def _unsendable(call: Call) -> IssuerError:
     return SecretRejected(what)
 
 
-def _read(response: urllib3.BaseHTTPResponse) -> bytearray:
-    """The body, one byte more than allowed when it is too long."""
-    body = bytearray()
-    while len(body) <= MAX_BODY and (part := response.read(MAX_BODY + 1 - len(body))):
-        body += part
-    return body
-
-
-def _parsed(response: urllib3.BaseHTTPResponse, body: bytearray) -> Any:
+def _parsed(response: urllib3.BaseHTTPResponse, body: bytes) -> Any:
     """The JSON value, or None when it is not JSON by content type and syntax (RFC 8259)."""
     kind = response.headers.get("content-type", "").partition(";")[0].strip()
     if len(body) > MAX_BODY or not _JSON_TYPE.fullmatch(kind):

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from credmgr.issuers.transport import _DeadlineReader
+from credmgr.transport import _DeadlineReader
 
 
 def test_nothing_is_read_after_the_end_although_it_has_arrived() -> None:
