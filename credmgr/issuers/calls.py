@@ -27,6 +27,8 @@ class Authority(Enum):
     """credmgr's own credential at the issuer."""
     CLIENT = "client"
     """A client secret at a token endpoint: the error code decides (RFC 6749 §5.2)."""
+    NOBODY = "nobody"
+    """Nothing: the answer is public."""
     BEARER = "bearer"
     """An API key at an API: the status decides (RFC 6750 §3.1)."""
 

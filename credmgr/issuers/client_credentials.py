@@ -1,15 +1,16 @@
 """The client credentials grant (RFC 6749 §4.4): a client secret becomes an access token."""
 
+import json
 import re
-from base64 import b64encode
-from dataclasses import dataclass, replace
+from base64 import urlsafe_b64decode
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from enum import StrEnum
 from typing import Final
-from urllib.parse import quote_plus
 
 from credmgr.errors import InvalidAnswer, IssuerRefused, ScopeRefused
 from credmgr.issuers.calls import Answer, Authority, Call
+from credmgr.issuers.client_auth import IN_FORM, Authentication
 from credmgr.issuers.http import Exchange
 from credmgr.model.clock import Clock
 from credmgr.model.credential import Credential, Kind
@@ -20,14 +21,8 @@ LONGEST_LIFE: Final = timedelta(hours=24)
 """A token is never believed to live longer; asking again too early harms nobody."""
 _VALUE: Final = re.compile(r"[\x21-\x7e]{1,16384}")
 _SECONDS: Final = re.compile(r"[0-9]{1,19}")
+_JWT: Final = re.compile(r"[\w-]+\.([\w-]+)\.[\w-]*", re.ASCII)
 _SCOPE: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,256}")
-
-
-class ClientAuth(StrEnum):
-    """How the client shows its secret (RFC 6749 §2.3.1)."""
-
-    POST = "post"
-    BASIC = "basic"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +34,19 @@ class TokenEndpoint:
         clock: Tells when a token was asked for.
         base: `scheme://host[:port]`.
         path: The endpoint's path.
-        auth: How the client shows its secret.
+        query: What the endpoint's address carries besides (RFC 6749 §3.2).
+        auth: How the client proves itself.
+        audience_parameter: Under which name the issuer is told for whom a token is meant; empty
+            where it knows no audiences.
     """
 
     exchange: Exchange
     clock: Clock
     base: str
     path: str
-    auth: ClientAuth = ClientAuth.POST
+    query: Mapping[str, str] = field(default_factory=dict)
+    auth: Authentication = IN_FORM
+    audience_parameter: str = ""
 
     def mint(self, credential: Credential, secret: Secret, request: TokenRequest) -> Token:
         """A token with at most the scopes asked for. May be repeated.
@@ -57,7 +57,7 @@ class TokenEndpoint:
             SecretRejected: `invalid_client`, final for this secret.
             ScopeRefused: `invalid_scope`.
             InvalidAnswer: The token cannot be used safely: another type than Bearer, no honest
-                life, or scopes that nobody asked for.
+                life, bound to a sender, or scopes that nobody asked for.
             IssuerRefused: An API key, a missing client id, an audience, or another refusal.
             IssuerUnavailable: Nothing was decided; repeat it.
         """
@@ -66,7 +66,9 @@ class TokenEndpoint:
             raise InvalidAnswer(f"{self._call}: the token has scopes that nobody asked for")
         return token
 
-    def verify(self, credential: Credential, secret: Secret) -> frozenset[str]:
+    def verify(
+        self, credential: Credential, secret: Secret, audience: str | None = None
+    ) -> frozenset[str]:
         """Log in with the declared scopes and throw the token away. May be repeated.
 
         Returns:
@@ -77,7 +79,8 @@ class TokenEndpoint:
             ScopeRefused: It does, with other scopes than those declared.
             IssuerError: As of `mint`.
         """
-        granted = self._request(credential, secret, TokenRequest(credential.scopes)).scopes
+        request = TokenRequest(credential.scopes, audience)
+        granted = self._request(credential, secret, request).scopes
         if credential.scopes and granted != credential.scopes:
             missing = " ".join(sorted(credential.scopes - granted)) or "none"
             beyond = len(granted - credential.scopes)
@@ -99,23 +102,27 @@ class TokenEndpoint:
 
     @property
     def _call(self) -> Call:
-        return Call(method="POST", base=self.base, path=self.path, authority=Authority.CLIENT)
+        return Call(
+            method="POST",
+            base=self.base,
+            path=self.path,
+            query=self.query,
+            authority=Authority.CLIENT,
+        )
 
     def _request(self, credential: Credential, secret: Secret, request: TokenRequest) -> Token:
-        form: dict[str, str | Secret] = {"grant_type": "client_credentials"}
+        if request.audience is not None and not self.audience_parameter:
+            raise IssuerRefused(f"{self._call}: the issuer knows no audiences")
         client_id = _client_id(credential)
-        basic = None
-        if self.auth is ClientAuth.BASIC:
-            basic = _basic(client_id, secret)
-        else:
-            form |= {"client_id": client_id, "client_secret": secret}
+        # The moment before the request: what the answer's way took is never added to the life.
+        asked_at = self.clock.now()
+        shown = self.auth.shown(client_id, secret, asked_at)
+        form = {"grant_type": "client_credentials", **shown.form}
         if request.scopes:
             form["scope"] = " ".join(sorted(request.scopes))
         if request.audience is not None:
-            raise IssuerRefused(f"{self._call}: the issuer knows no audiences")
-        # The moment before the request: what the answer's way took is never added to the life.
-        asked_at = self.clock.now()
-        answer = self.exchange.send(replace(self._call, form=form, basic=basic))
+            form[self.audience_parameter] = request.audience
+        answer = self.exchange.send(replace(self._call, form=form, basic=shown.basic))
         return Token(
             value=_value(answer),
             scopes=_scopes(answer, request),
@@ -132,11 +139,6 @@ def _client_id(credential: Credential) -> str:
     return credential.client_id
 
 
-def _basic(client_id: str, secret: Secret) -> Secret:
-    pair = f"{quote_plus(client_id)}:{quote_plus(secret.reveal())}"
-    return Secret(b64encode(pair.encode()).decode())
-
-
 def _value(answer: Answer) -> Secret:
     """RFC 6749 §5.1 and A.12; only what any holder may use, since tokens are shared (RFC 6750)."""
     if answer.text("token_type").lower() != "bearer":
@@ -144,7 +146,24 @@ def _value(answer: Answer) -> Secret:
     found = answer.text("access_token")
     if not _VALUE.fullmatch(found):
         raise answer.call.senseless("`access_token` is not what a header can carry")
+    if answer.member("cnf") is not None or _bound(found):
+        raise answer.call.senseless("the token is bound to its sender, so it cannot be shared")
     return Secret(found)
+
+
+def _bound(token: str) -> bool:
+    """Whether a JWT says that only its sender may use it (`cnf`, RFC 7800 §3.1).
+
+    Whatever is no JWT is opaque and says nothing (RFC 9068 §6).
+    """
+    parts = _JWT.fullmatch(token)
+    if parts is None:
+        return False
+    try:
+        claims = json.loads(urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(claims, dict) and claims.get("cnf") is not None
 
 
 def _life(answer: Answer) -> timedelta:

@@ -216,6 +216,8 @@ def _refused(answer: Answer) -> IssuerError:
             return NoFreeSlot(said) if code == "no_free_slot" else IssuerRefused(said)
         case Authority.CLIENT:
             return _refused_client(answer, said)
+        case Authority.NOBODY:
+            return IssuerRefused(said)
         case Authority.BEARER:
             by_status = {401: SecretRejected, 403: ScopeRefused}
             return by_status.get(answer.status, IssuerRefused)(said)

@@ -1,19 +1,12 @@
 """An issuer whose secrets a person makes and revokes in a dashboard; credmgr does the rest."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from string import Formatter
 from typing import Final, Literal
-from urllib.parse import parse_qsl, urlsplit
 
-from credmgr.errors import (
-    InvalidAnswer,
-    IssuerRefused,
-    OperatorNeeded,
-    ScopeRefused,
-    SecretRejected,
-)
+from credmgr.errors import InvalidAnswer, IssuerRefused, ScopeRefused, SecretRejected
+from credmgr.issuers.by_hand import MadeByHand, Steps, step_mistakes, words_of
 from credmgr.issuers.calls import Authority, Call
 from credmgr.issuers.caseforge import (
     CATALOGUE,
@@ -22,15 +15,16 @@ from credmgr.issuers.caseforge import (
     key_mistakes,
     key_type_of,
 )
-from credmgr.issuers.client_credentials import ClientAuth, TokenEndpoint
+from credmgr.issuers.client_auth import Authentication, ClientAuth
+from credmgr.issuers.client_credentials import TokenEndpoint
 from credmgr.issuers.http import Exchange
-from credmgr.issuers.options import identity_mistakes, url_mistakes
+from credmgr.issuers.options import identity_mistakes, parts_of, url_mistakes
 from credmgr.model.credential import Credential, Kind
 from credmgr.model.secret import Secret
 from credmgr.model.token import Token, TokenRequest
 from credmgr.plugins.backend import Mistake
 from credmgr.plugins.context import PluginContext
-from credmgr.plugins.issuer import Issued, IssuerClass, Listed, Proof, Traits
+from credmgr.plugins.issuer import IssuerClass, Proof, Traits
 
 CASEFORGE: Final = "caseforge"
 CASEFORGE_TOKEN_URL: Final = "https://auth.caseforge.io/oauth/token"  # noqa: S105 (an address)
@@ -69,7 +63,8 @@ class ManualOptions:
             needs them given.
         token_url: Token endpoint at which OAuth clients log in (RFC 6749 §3.2); empty is
             CaseForge's.
-        client_auth: How OAuth clients show their secret: `post` in the form, `basic` in a header.
+        client_auth: How OAuth clients prove themselves: `client_secret_post` in the form,
+            `client_secret_basic` in a header, `private_key_jwt` with a signed assertion.
         probe_url: Address that answers a GET with JSON when an API key is good; empty is
             CaseForge's.
         create_steps: What a person does to make a secret, instead of the built-in steps; may use
@@ -105,62 +100,21 @@ class ManualOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class ManualIssuer:
-    """A session with an issuer that has a dashboard only. Thread-safe.
-
-    The id of a secret is the name that the person gave it in the dashboard, which is its label.
-    """
+class ManualIssuer(MadeByHand):
+    """A session with an issuer that has a dashboard only. Thread-safe."""
 
     traits: Traits
     options: ManualOptions
     exchange: Exchange
     tokens: TokenEndpoint | None
 
-    def create(self, credential: Credential, label: str) -> Issued:
-        """Ask a person to make a secret named `label`.
-
-        Raises:
-            OperatorNeeded: Always; the steps end with `credmgr import`.
-        """
-        steps = self.options.create_steps or _built_in(
-            credential, key=_CREATE_KEY, client_secret=_CREATE_CLIENT_SECRET
-        )
-        raise OperatorNeeded(
-            f"a person has to create a secret for {credential.name}, named {label}",
-            steps=(
-                *_filled(steps, credential, label),
-                f"Then run: credmgr import {credential.name}",
-            ),
-        )
-
-    def list(self, credential: Credential) -> Sequence[Listed]:
-        """Nothing: a dashboard cannot be asked."""
-        del credential
-        return ()
-
-    def disable(self, credential: Credential, secret_id: str) -> None:
-        """Refuse: dashboards are not assumed to have a reversible way.
-
-        Raises:
-            IssuerRefused: Always, as `traits.disables` says.
-        """
-        raise IssuerRefused(f"{credential.name}: {secret_id} can be revoked but not disabled")
-
-    def revoke(self, credential: Credential, secret_id: str) -> None:
-        """Ask a person to revoke the secret that is named `secret_id` in the dashboard.
-
-        Raises:
-            OperatorNeeded: Always; the steps end with `credmgr resolve --revoked`.
-        """
-        steps = self.options.revoke_steps or _built_in(
-            credential, key=_REVOKE_KEY, client_secret=_REVOKE_CLIENT_SECRET
-        )
-        raise OperatorNeeded(
-            f"a person has to revoke the secret of {credential.name} named {secret_id}",
-            steps=(
-                *_filled(steps, credential, secret_id),
-                f"Then run: credmgr resolve {credential.name} --revoked",
-            ),
+    def steps(self, credential: Credential) -> Steps:
+        """Those of the manifest, else those of CaseForge's dashboard."""
+        key = credential.kind is Kind.API_KEY
+        return Steps(
+            self.options.create_steps or (_CREATE_KEY if key else _CREATE_CLIENT_SECRET),
+            self.options.revoke_steps or (_REVOKE_KEY if key else _REVOKE_CLIENT_SECRET),
+            {"type": key_type_of(credential).value.capitalize(), **words_of(credential)},
         )
 
     def verify(self, credential: Credential, secret: Secret) -> Proof:
@@ -222,7 +176,7 @@ class ManualIssuer:
     def _probe(self, secret: Secret | None) -> None:
         if not self.options.known_url:
             raise IssuerRefused("there is no address to try keys at", hint="give it a probe_url")
-        base, path, query = _parts(self.options.known_url)
+        base, path, query = parts_of(self.options.known_url)
         self.exchange.send(
             Call(
                 method="GET",
@@ -265,7 +219,7 @@ class ManualIssuerFactory:
             ("create_steps", options.create_steps),
             ("revoke_steps", options.revoke_steps),
         ):
-            yield from _step_mistakes(name, steps)
+            yield from step_mistakes(name, steps, PLACEHOLDERS)
             if not steps and options.dashboard != CASEFORGE:
                 yield Mistake(name, f"{name} is needed, as no steps are known for this dashboard")
 
@@ -296,46 +250,7 @@ class ManualIssuerFactory:
         exchange = Exchange(context, bundle)
         tokens = None
         if options.login_url:
-            base, path, _query = _parts(options.login_url)
-            tokens = TokenEndpoint(exchange, context.clock, base, path, options.client_auth)
+            base, path, query = parts_of(options.login_url)
+            auth = Authentication(options.client_auth, audience=options.login_url)
+            tokens = TokenEndpoint(exchange, context.clock, base, path, query, auth)
         return ManualIssuer(self.traits(options), options, exchange, tokens)
-
-
-def _parts(url: str) -> tuple[str, str, Mapping[str, str]]:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}", parts.path, dict(parse_qsl(parts.query))
-
-
-def _built_in(
-    credential: Credential, *, key: Sequence[str], client_secret: Sequence[str]
-) -> Sequence[str]:
-    return key if credential.kind is Kind.API_KEY else client_secret
-
-
-def _filled(steps: Sequence[str], credential: Credential, label: str) -> Iterator[str]:
-    values = {
-        "label": label,
-        "name": credential.name,
-        "client_id": credential.client_id or "",
-        "scopes": " ".join(sorted(credential.scopes)) or "those that the owner names",
-        "type": key_type_of(credential).value.capitalize(),
-    }
-    return (step.format_map(values) for step in steps)
-
-
-def _step_mistakes(option: str, steps: Sequence[str]) -> Iterator[Mistake]:
-    used: set[str] = set()
-    for number, step in enumerate(steps):
-        place = f"{option}.{number}"
-        try:
-            fields = [part[1:] for part in Formatter().parse(step) if part[1] is not None]
-        except ValueError:
-            yield Mistake(place, "a brace is not closed", "write {{ and }} for plain braces")
-            continue
-        for name, spec, conversion in fields:
-            used.add(str(name))
-            if name not in PLACEHOLDERS or spec or conversion:
-                known = ", ".join(f"{{{known}}}" for known in PLACEHOLDERS)
-                yield Mistake(place, "a placeholder is unknown", f"there are {known}")
-    if steps and "label" not in used:
-        yield Mistake(option, f"{option} never names the secret", "use {label} in a step")

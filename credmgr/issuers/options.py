@@ -1,10 +1,10 @@
 """What the options of the HTTP issuers have in common: addresses and client ids."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
 from typing import Final
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from credmgr.model.credential import Credential
 from credmgr.plugins.backend import Mistake
@@ -32,6 +32,12 @@ def url_mistakes(option: str, url: str, *, query: bool = False) -> Iterator[Mist
         yield Mistake(option, f"{option} holds more than scheme, host, port and path")
     elif parts.scheme == "http" and not _is_loopback(parts):
         yield Mistake(option, f"{option} would send secrets unencrypted", "use https")
+
+
+def parts_of(url: str) -> tuple[str, str, Mapping[str, str]]:
+    """`scheme://host[:port]`, path and query of an address that has no mistakes."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}", parts.path, dict(parse_qsl(parts.query))
 
 
 def _is_loopback(parts: SplitResult) -> bool:

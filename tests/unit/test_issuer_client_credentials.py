@@ -1,14 +1,16 @@
 """The client credentials grant: what is sent, and which answers become a token."""
 
-from base64 import b64decode
+import json
+from base64 import b64decode, urlsafe_b64encode
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from credmgr.errors import InvalidAnswer, IssuerRefused, ScopeRefused
+from credmgr.errors import InvalidAnswer, IssuerRefused, ScopeRefused, SecretRejected
 from credmgr.issuers.calls import Answer, Call
-from credmgr.issuers.client_credentials import LONGEST_LIFE, ClientAuth, TokenEndpoint
+from credmgr.issuers.client_auth import Authentication, ClientAuth
+from credmgr.issuers.client_credentials import LONGEST_LIFE, TokenEndpoint
 from credmgr.issuers.http import Exchange
 from credmgr.model.credential import Kind
 from credmgr.model.secret import Secret
@@ -17,13 +19,21 @@ from credmgr.testing import FakeClock
 from tests.issuer_world import SCOPES, a_credential
 
 OAUTH = a_credential(Kind.OAUTH_CLIENT)
-SECRET = Secret("s3cr:t%&ü")
+SECRET = Secret("s3cr:t%& +")
 GOOD: dict[str, Any] = {
     "access_token": "eyJ.x",
     "token_type": "Bearer",
     "expires_in": 3600,
     "scope": "alerts:read cases:read",
 }
+
+
+def a_jwt(claims: object) -> str:
+    raw = urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
+    return f"eyJhbGciOiJFUzI1NiJ9.{raw}.c2ln"
+
+
+BOUND = a_jwt({"cnf": {"x5t#S256": "x"}})
 
 
 class Scripted(Exchange):
@@ -43,7 +53,10 @@ class Scripted(Exchange):
 def an_endpoint(body: object, auth: ClientAuth = ClientAuth.POST) -> tuple[TokenEndpoint, Scripted]:
     clock = FakeClock()
     exchange = Scripted(clock, body)
-    return TokenEndpoint(exchange, clock, "https://a.example", "/oauth/token", auth), exchange
+    endpoint = TokenEndpoint(
+        exchange, clock, "https://a.example", "/oauth/token", auth=Authentication(auth)
+    )
+    return endpoint, exchange
 
 
 def minted(body: object, scopes: frozenset[str] = SCOPES) -> Token:
@@ -69,7 +82,16 @@ def test_basic_encodes_both_halves_first() -> None:
     (call,) = exchange.calls
     assert call.form == {"grant_type": "client_credentials"}
     assert call.basic is not None
-    assert b64decode(call.basic.reveal()) == b"app_8v3k9m:s3cr%3At%25%26%C3%BC"
+    assert b64decode(call.basic.reveal()) == b"app_8v3k9m:s3cr%3At%25%26+%2B"
+
+
+@pytest.mark.parametrize("auth", [ClientAuth.BASIC, ClientAuth.POST])
+@pytest.mark.parametrize("text", ["pasted\n", "\N{NO-BREAK SPACE}", "ü", "\x7f", "a\x00"])
+def test_what_no_client_secret_can_hold_is_rejected_unsent(auth: ClientAuth, text: str) -> None:
+    endpoint, exchange = an_endpoint(GOOD, auth)
+    with pytest.raises(SecretRejected):
+        endpoint.mint(OAUTH, Secret(text), TokenRequest())
+    assert not exchange.calls
 
 
 def test_the_life_of_a_token_begins_before_it_was_asked_for() -> None:
@@ -114,6 +136,8 @@ def test_a_life_is_a_number_of_seconds_and_clamped(expires_in: object, life: tim
         {"access_token": "a\r\nb"},
         {"access_token": "é"},
         {"access_token": ["eyJ"]},
+        {"cnf": {"jkt": "x"}},
+        {"access_token": BOUND},
         {"scope": ["cases:read"]},
         {"scope": 'cases:"read"'},
         {"scope": "cases:read cases:write alerts:read"},
@@ -124,6 +148,14 @@ def test_a_token_that_cannot_be_used_safely_is_refused(wrong: dict[str, object])
     with pytest.raises(InvalidAnswer) as caught:
         minted({**GOOD, **wrong})
     assert "eyJ" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "token",
+    [a_jwt({"sub": "app"}), a_jwt({"cnf": None}), a_jwt(["cnf"]), "eyJ.!!!!.x", "a.b.c", "a.YQ.c"],
+)
+def test_a_token_that_any_holder_may_use_is_taken_whatever_it_looks_like(token: str) -> None:
+    assert minted({**GOOD, "access_token": token}).value == Secret(token)
 
 
 def test_fewer_scopes_than_asked_for_are_told() -> None:

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from credmgr.issuers import manual, oauth2
 from credmgr.issuers.caseforge import CaseForgeCredentialOptions, CaseForgeOptions
-from credmgr.issuers.manual import PLACEHOLDERS, ManualOptions
+from credmgr.issuers.manual import ManualOptions
+from credmgr.issuers.oauth2 import OAuth2CredentialOptions, OAuth2Options
 from credmgr.manifest import load
 from credmgr.model.names import Name
 
@@ -22,7 +24,7 @@ backends:
 """
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=["caseforge", "manual"])
+@pytest.mark.parametrize("block", BLOCKS, ids=["caseforge", "manual", "oauth2"])
 def test_every_example_is_a_manifest(block: str, tmp_path: Path) -> None:
     path = tmp_path / "credmgr.yaml"
     path.write_text(HEAD + block)
@@ -48,8 +50,14 @@ def test_a_credentials_options_reach_the_issuer(tmp_path: Path) -> None:
 
 
 def test_every_option_and_placeholder_is_told() -> None:
-    for options in (CaseForgeOptions, CaseForgeCredentialOptions, ManualOptions):
+    for options in (
+        CaseForgeOptions,
+        CaseForgeCredentialOptions,
+        ManualOptions,
+        OAuth2Options,
+        OAuth2CredentialOptions,
+    ):
         for name in options.__dataclass_fields__:
             assert f"`{name}`" in PAGE
-    for name in PLACEHOLDERS:
+    for name in (*manual.PLACEHOLDERS, *oauth2.PLACEHOLDERS):
         assert f"`{{{name}}}`" in PAGE
