@@ -141,8 +141,20 @@ CASES = [
     pytest.param(
         None,
         "version: 1\nstate:\n\tmaster_key: file:x\n",
-        ["3:1: this is not YAML: found character that cannot start any token"],
+        [
+            "3:1: this is not YAML: found character that cannot start any token;"
+            " indent with spaces, not tabs"
+        ],
         id="a_tab",
+    ),
+    pytest.param(
+        None,
+        "# é…\r\nversion: 1\r\nstate:\r\n  master_key: file:x\r\n\tat: x\r\n",
+        [
+            "5:1: this is not YAML: found a tab character that violates indentation;"
+            " indent with spaces, not tabs"
+        ],
+        id="a_tab_behind_other_lines",
     ),
     pytest.param(
         None,
