@@ -1,6 +1,7 @@
 """`credmgr run`: the daemon, in the foreground."""
 
 import os
+from contextlib import nullcontext
 from socket import gethostname
 from typing import Annotated
 
@@ -41,6 +42,7 @@ def serve(*, applies: bool, until_eof: bool = False) -> None:
     Raises:
         NotAllowedNow: The manifest cannot be applied.
     """
+    from credmgr.api.server import served
     from credmgr.daemon import Daemon, systemd_notifier
 
     with session(migrate=True, actor=f"daemon@{gethostname()}") as app:
@@ -48,5 +50,7 @@ def serve(*, applies: bool, until_eof: bool = False) -> None:
         if until_eof:
             end_with_input(daemon.stop)
         daemon.take_up(app.plan())
-        if not daemon.run():
+        with served(app) if app.manifest.api.enabled else nullcontext():
+            rested = daemon.run()
+        if not rested:
             os._exit(Exit.OK)  # a call that hangs is not waited for; every step survives a kill

@@ -44,8 +44,7 @@ Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 def _version(value: int) -> int:
     if value != VERSION:
-        fix = "update credmgr for a newer one" if value > VERSION else f"write `version: {VERSION}`"
-        raise refuse(f"this credmgr reads version {VERSION} of the manifest", fix)
+        raise refuse(f"this credmgr reads version {VERSION} of the manifest")
     return value
 
 

@@ -123,20 +123,18 @@ def authorization_server(path: str = "") -> Iterator[AuthorizationServer]:
     ) as child:
         try:
             yield AuthorizationServer(
-                json.loads(line_of(child, order))["issuer"],
-                {client.client_id: client for client in clients},
+                _told(child, order)["issuer"], {client.client_id: client for client in clients}
             )
         finally:
             child.kill()
 
 
-def line_of(child: subprocess.Popen[str], order: Mapping[str, Any]) -> str:
-    """What a child answers to a line of JSON."""
+def _told(child: subprocess.Popen[str], order: Mapping[str, Any]) -> dict[str, str]:
     assert child.stdin is not None
     assert child.stdout is not None
     child.stdin.write(json.dumps(order) + "\n")
     child.stdin.flush()
     ready, _, _ = select.select([child.stdout], [], [], _PATIENCE)
     answer = child.stdout.readline() if ready else ""
-    assert answer, "the child does not answer"
-    return answer
+    assert answer, "the authorization server did not start"
+    return dict(json.loads(answer))

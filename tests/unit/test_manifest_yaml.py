@@ -7,8 +7,6 @@ import pytest
 from tests.manifest_world import GOOD, refusals
 
 STORE = "    store: local\n"
-NO_YAML = "this is not YAML"
-SPACES = "indent with spaces, not tabs"
 
 CASES = [
     pytest.param(
@@ -143,14 +141,8 @@ CASES = [
     pytest.param(
         None,
         "version: 1\nstate:\n\tmaster_key: file:x\n",
-        [f"3:1: {NO_YAML}: found character that cannot start any token; {SPACES}"],
+        ["3:1: this is not YAML: found character that cannot start any token"],
         id="a_tab",
-    ),
-    pytest.param(
-        None,
-        "# é…\r\nversion: 1\r\nstate:\r\n  master_key: file:x\r\n\tat: x\r\n",
-        [f"5:1: {NO_YAML}: found a tab character that violates indentation; {SPACES}"],
-        id="a_tab_behind_other_lines",
     ),
     pytest.param(
         None,

@@ -14,6 +14,7 @@ FUNCTION_LINES: Final = 50
 USUAL_LINES: Final = 25
 USUAL_SHARE: Final = 0.9
 EDGES: Final = {
+    "credmgr/api/front.py": "a request's end: it is logged, and answered with 500",
     "credmgr/broker/flights.py": "a thread that mints: it is logged, those who wait are told",
     "credmgr/cli/exits.py": "a command's end: a bug is told as one line, its traceback at debug",
     "credmgr/daemon.py": "a timer or one credential's turn: it is logged, and the others go on",
