@@ -13,6 +13,8 @@ from typing import Any, Final, TextIO
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
+from credmgr.signs import SIGNS
+
 REDACTED: Final = "[redacted]"
 _FIELDS: Final = re.compile(
     r"(?:^|_)(?:secret|token|password|passwd|api_key|authorization|private_key|master_key)$",
@@ -36,18 +38,6 @@ _HEADERS: Final = re.compile(
 _UNSEEN: Final = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
 )
-_GLYPHS: Final = {
-    "INTENT": "○",
-    "CREATED": "◔",
-    "STAGED": "◑",
-    "VERIFIED": "◕",
-    "OVERLAP": "◉",
-    "REVOKING": "◌",
-    "DONE": "●",
-    "ABORTING": "↩",
-    "ABORTED": "✗",
-    "OPERATOR": "!",
-}
 _COLOURS: Final = {"warning": "33", "error": "31", "critical": "31;1"}
 _HIDDEN_FIELDS: Final = frozenset(
     {"credential", "event", "level", "timestamp", "state", "logger", "rotation"}
@@ -92,7 +82,7 @@ class Story:
     def __call__(self, _: WrappedLogger, __: str, event: EventDict) -> str:
         """One line, without a line end."""
         level = str(event.get("level", "info"))
-        glyph = _GLYPHS.get(str(event.get("state", "")), " ")
+        sign = SIGNS.get(str(event.get("state", "")), " ")
         subject = _plain(str(event.get("credential", "credmgr")))
         rest = " ".join(
             f"{key}={_plain(str(value), keep=key == 'exception')}"
@@ -103,7 +93,7 @@ class Story:
         shown = self._paint(text, _COLOURS.get(level, ""))
         dim = self._paint(rest, "2") if rest else ""
         time = self._paint(str(event.get("timestamp", "")), "2")
-        return f"{time} {glyph} {self._paint(f'{subject:<26}', '1')} {shown}  {dim}".rstrip()
+        return f"{time} {sign} {self._paint(f'{subject:<26}', '1')} {shown}  {dim}".rstrip()
 
     def _paint(self, text: str, code: str) -> str:
         return f"\x1b[{code}m{text}\x1b[0m" if self._colour and code else text

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from credmgr.errors import UsageError
+from credmgr.signs import SIGNS
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -18,20 +19,20 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmat
 
 PIPED_WIDTH: Final = 240
 """Columns of an output that is no terminal: nothing there needs folding."""
-_GLYPHS: Final = {
-    "INTENT": ("○", "cyan"),
-    "CREATED": ("◔", "cyan"),
-    "STAGED": ("◑", "cyan"),
-    "VERIFIED": ("◕", "cyan"),
-    "OVERLAP": ("◉", "blue"),
-    "REVOKING": ("◌", "cyan"),
-    "DONE": ("●", "green"),
-    "ABORTING": ("↩", "yellow"),
-    "ABORTED": ("✗", "yellow"),
-    "OPERATOR": ("!", "bold red"),
-    "active": ("●", "green"),
-    "retired": ("◌", "yellow"),
-    "revoked": ("✗", "dim"),
+_COLOURS: Final = {
+    "INTENT": "cyan",
+    "CREATED": "cyan",
+    "STAGED": "cyan",
+    "VERIFIED": "cyan",
+    "OVERLAP": "blue",
+    "REVOKING": "cyan",
+    "DONE": "green",
+    "ABORTING": "yellow",
+    "ABORTED": "yellow",
+    "OPERATOR": "bold red",
+    "active": "green",
+    "retired": "yellow",
+    "revoked": "dim",
 }
 _UNITS: Final = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
 
@@ -57,8 +58,7 @@ def plain(text: object) -> str:
 
 def state(word: str, width: int = 0) -> str:
     """A state of a rotation or credential with its sign and colour, padded to `width`."""
-    glyph, colour = _GLYPHS.get(word, ("·", "dim"))
-    return f"[{colour}]{glyph} {word:<{width}}[/]"
+    return f"[{_COLOURS.get(word, 'dim')}]{SIGNS.get(word, '·')} {word:<{width}}[/]"
 
 
 def json_out(data: Any) -> None:

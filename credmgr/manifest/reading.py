@@ -51,7 +51,9 @@ def parse(text: str, file: str) -> Tree:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
         builder.fail(
-            _spot(mark, file), f"this is not YAML: {getattr(error, 'problem', 'unreadable')}"
+            _spot(mark, file),
+            f"this is not YAML: {getattr(error, 'problem', 'unreadable')}",
+            "indent with spaces, not tabs" if mark and text[mark.index :][:1] == "\t" else None,
         )
     tree = builder.tree
     tree.problems += leaks.in_scalars(builder.scalars)

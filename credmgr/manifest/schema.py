@@ -44,7 +44,8 @@ Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 def _version(value: int) -> int:
     if value != VERSION:
-        raise refuse(f"this credmgr reads version {VERSION} of the manifest")
+        fix = "update credmgr for a newer one" if value > VERSION else f"write `version: {VERSION}`"
+        raise refuse(f"this credmgr reads version {VERSION} of the manifest", fix)
     return value
 
 

@@ -32,8 +32,8 @@ class Ledger(Protocol):
     def due(self, now: datetime, limit: int) -> Sequence[Name]:
         """Credentials whose `next_due_at` has come, oldest first.
 
-        Those that another owner holds a live lease on are left out. One indexed query; its cost
-        grows with what is due, never with what exists.
+        Those on which a lease is live, be it another thread's of this process, are left out. One
+        indexed query; its cost grows with what is due, never with what exists.
         """
         ...
 

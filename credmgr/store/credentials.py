@@ -30,7 +30,7 @@ DUE: Final = (
     .where(
         credentials.c.next_due_at <= bindparam("b_now", type_=Moment),
         or_(
-            leases.c.owner.in_([NOBODY, bindparam("b_owner")]),
+            leases.c.owner == NOBODY,
             leases.c.until <= bindparam("b_now", type_=Moment),
         ),
     )
@@ -92,9 +92,9 @@ def all_enrolled(connection: Connection) -> Sequence[Enrolled]:
     return [_enrolled(row) for row in connection.execute(_ALL)]
 
 
-def due(connection: Connection, owner: str, now: datetime, limit: int) -> Sequence[Name]:
-    """Names whose time has come and that nobody but `owner` holds."""
-    values = {"b_now": now, "b_owner": owner, "b_limit": limit}
+def due(connection: Connection, now: datetime, limit: int) -> Sequence[Name]:
+    """Names whose time has come and that nobody holds."""
+    values = {"b_now": now, "b_limit": limit}
     return connection.execute(DUE, values).scalars().all()
 
 

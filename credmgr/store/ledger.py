@@ -77,10 +77,10 @@ class SqlLedger:
     def due(self, now: datetime, limit: int) -> Sequence[Name]:
         """Credentials whose `next_due_at` has come, oldest first.
 
-        Those that another owner than this process holds a live lease on are left out.
+        Those on which a lease is live, be it another thread's of this process, are left out.
         """
         with self._database.read() as connection:
-            return credentials.due(connection, self._database.owner, now, limit)
+            return credentials.due(connection, now, limit)
 
     def postpone(self, name: Name, until: datetime | None) -> None:
         """Set when to look at a credential next, without opening a rotation."""

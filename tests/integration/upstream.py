@@ -123,18 +123,20 @@ def authorization_server(path: str = "") -> Iterator[AuthorizationServer]:
     ) as child:
         try:
             yield AuthorizationServer(
-                _told(child, order)["issuer"], {client.client_id: client for client in clients}
+                json.loads(line_of(child, order))["issuer"],
+                {client.client_id: client for client in clients},
             )
         finally:
             child.kill()
 
 
-def _told(child: subprocess.Popen[str], order: Mapping[str, Any]) -> dict[str, str]:
+def line_of(child: subprocess.Popen[str], order: Mapping[str, Any]) -> str:
+    """What a child answers to a line of JSON."""
     assert child.stdin is not None
     assert child.stdout is not None
     child.stdin.write(json.dumps(order) + "\n")
     child.stdin.flush()
     ready, _, _ = select.select([child.stdout], [], [], _PATIENCE)
     answer = child.stdout.readline() if ready else ""
-    assert answer, "the authorization server did not start"
-    return dict(json.loads(answer))
+    assert answer, "the child does not answer"
+    return answer

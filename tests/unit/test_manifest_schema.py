@@ -62,8 +62,14 @@ CASES = [
     pytest.param(
         "version: 1",
         "version: 2",
-        ["1:10: this credmgr reads version 1 of the manifest"],
-        id="other_version",
+        ["1:10: this credmgr reads version 1 of the manifest; update credmgr for a newer one"],
+        id="newer_version",
+    ),
+    pytest.param(
+        "version: 1",
+        "version: 0",
+        ["1:10: this credmgr reads version 1 of the manifest; write `version: 1`"],
+        id="no_such_version",
     ),
     pytest.param(
         "state: {master_key: file:master.key}",

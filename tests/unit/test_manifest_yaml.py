@@ -7,6 +7,8 @@ import pytest
 from tests.manifest_world import GOOD, refusals
 
 STORE = "    store: local\n"
+NO_YAML = "this is not YAML"
+SPACES = "indent with spaces, not tabs"
 
 CASES = [
     pytest.param(
@@ -141,8 +143,14 @@ CASES = [
     pytest.param(
         None,
         "version: 1\nstate:\n\tmaster_key: file:x\n",
-        ["3:1: this is not YAML: found character that cannot start any token"],
+        [f"3:1: {NO_YAML}: found character that cannot start any token; {SPACES}"],
         id="a_tab",
+    ),
+    pytest.param(
+        None,
+        "# é…\r\nversion: 1\r\nstate:\r\n  master_key: file:x\r\n\tat: x\r\n",
+        [f"5:1: {NO_YAML}: found a tab character that violates indentation; {SPACES}"],
+        id="a_tab_behind_other_lines",
     ),
     pytest.param(
         None,

@@ -1,0 +1,21 @@
+"""The sign of each state, the same in tables and log lines."""
+
+from collections.abc import Mapping
+from typing import Final
+
+SIGNS: Final[Mapping[str, str]] = {
+    "INTENT": "○",
+    "CREATED": "◔",
+    "STAGED": "◑",
+    "VERIFIED": "◕",
+    "OVERLAP": "◉",
+    "REVOKING": "◌",
+    "DONE": "●",
+    "ABORTING": "↩",
+    "ABORTED": "✗",
+    "OPERATOR": "!",
+    "active": "●",
+    "retired": "◌",
+    "revoked": "✗",
+}
+"""Of a rotation's states and a credential's statuses."""
