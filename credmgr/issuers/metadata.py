@@ -83,7 +83,7 @@ class Discovery:
             try:
                 return self.exchange.send(call)
             except (IssuerRefused, InvalidAnswer) as error:
-                refusal = error
+                refusal = refusal if isinstance(refusal, InvalidAnswer) else error
         refusal.hint = "check the issuer, or give its token_endpoint"
         raise refusal
 
