@@ -11,6 +11,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 from credmgr import processes
 from credmgr.broker.broker import Broker
+from credmgr.broker.purging import Purged, purge
 from credmgr.errors import AuditBroken, ConfigError, NotAllowedNow
 from credmgr.keyring import Keyring, create_master_key
 from credmgr.manifest.manifest import Manifest
@@ -116,6 +117,14 @@ class App:
         facts = {"place": str(store), "version": str(held.version)}
         self.store.audit.append(Event(self.actor, "secret.read", name, facts))
         return held.secret
+
+    def purge(self, name: Name) -> Purged:
+        """Have every live daemon drop the tokens of a credential; which ones have.
+
+        Raises:
+            StateUnavailable: Nobody could be asked.
+        """
+        return purge(self.store.ledger, name, self.actor, self.clock, processes.is_gone)
 
     def rekey(self, to: str | None) -> str:
         """Wrap the data keys under a new master key, and give its id.
@@ -264,7 +273,7 @@ def build(
         is_gone=processes.is_gone,
     )
     engine = Engine(tools, outside, owner, manifest.daemon.lease)
-    broker = Broker(store.ledger, outside, clock, _jitter, manifest.daemon.workers)
+    broker = Broker(store.ledger, outside, clock, _jitter, actor, manifest.daemon.workers)
     broker.adopt(manifest.credentials, manifest.consumers, outside)
     app = App(manifest, clock, keyring, store, outside, engine, owner, actor, watch, broker)
     if migrate and store.audit.checkpoint().sequence == 0:

@@ -282,6 +282,7 @@ class Daemon:
             ("alerts", self.alerts, ALERTS),
             ("checkpoint", self.checkpoint, CHECKPOINT),
             ("tokens", self._app.broker.tend, TOKENS),
+            ("purges", self._app.broker.purge, TOKENS),
             ("usage", self._app.broker.flush, USAGE),
         ):
             timers.add_job(

@@ -16,11 +16,13 @@ from credmgr.broker.flights import Flights
 from credmgr.broker.grants import Grants
 from credmgr.broker.life import Live
 from credmgr.broker.minting import Mint
+from credmgr.broker.notices import Notices
 from credmgr.broker.ports import Ledger, Outside
+from credmgr.broker.purging import Purger
 from credmgr.broker.slots import REJECTING, Failure, Flight, Slot
 from credmgr.broker.telling import LATER, SOON, told
 from credmgr.broker.versions import Versions
-from credmgr.errors import BrokerError, SecretRejected, TokenUnavailable
+from credmgr.errors import BrokerError, CredmgrError, SecretRejected, TokenUnavailable
 from credmgr.model.clock import Clock
 from credmgr.model.consumer import Consumer
 from credmgr.model.credential import Credential
@@ -54,6 +56,7 @@ class Broker:
         outside: The sessions with issuers and stores.
         clock: Time.
         jitter: Gives 0 to 1.
+        actor: Who notes findings, in the audit chain.
         workers: Requests to one issuer at once.
     """
 
@@ -63,6 +66,7 @@ class Broker:
         outside: Outside,
         clock: Clock,
         jitter: Callable[[], float],
+        actor: str,
         workers: int = 8,
     ) -> None:
         self._ledger, self._clock, self._jitter = ledger, clock, jitter
@@ -71,6 +75,8 @@ class Broker:
         self._mint = Mint(outside, clock, jitter)
         self._calendar: Calendar[Slot] = Calendar(jitter)
         self._counting = Counting()
+        self._notices = Notices(ledger, clock, actor)
+        self._purger = Purger(ledger, self.forget)
         self._lock = Lock()
         self._answers: dict[Ask, Slot] = {}
         self._slots: dict[Name, dict[Key, Slot]] = {}
@@ -222,8 +228,18 @@ class Broker:
         self._sweep()
         return begun
 
+    def purge(self) -> int:
+        """Drop what another process asked everybody to drop, and say so; how many wishes.
+
+        Raises:
+            StateUnavailable: The state database does not answer.
+        """
+        return self._purger.turn()
+
     def flush(self) -> int:
-        """Write down what was used; how many kinds of uses. Nothing is lost when it fails.
+        """Write down what was used and what a person should know; how many kinds of uses.
+
+        Nothing is lost when it fails.
 
         Raises:
             StateUnavailable: The state database does not take it now.
@@ -236,6 +252,7 @@ class Broker:
         if batch:
             self._ledger.record_use(batch)
             self._counting.written(batch)
+        self._notices.write()
         return len(batch)
 
     def close(self) -> None:
@@ -280,7 +297,14 @@ class Broker:
         self._mint.breaker(credential.issuer).require_closed()
 
     def _minted(self, slot: Slot) -> Live:
-        return self._mint.mint(slot.wanted, self._versions[slot.wanted.credential.name])
+        credential = slot.wanted.credential
+        try:
+            live = self._mint.mint(slot.wanted, self._versions[credential.name])
+        except CredmgrError as error:
+            self._notices.refused(credential, error)
+            raise
+        self._notices.fine(credential.name)
+        return live
 
     def _landed(self, slot: Slot, flight: Flight, outcome: Live | Failure) -> None:
         if isinstance(outcome, Failure):

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from credmgr.broker.purging import Wishes
 from credmgr.model.audit import Event
 from credmgr.model.credential import Credential
 from credmgr.model.finding import Alert, Finding
@@ -14,7 +15,7 @@ from credmgr.plugins.backend import Held
 from credmgr.plugins.issuer import Issuer
 
 
-class Ledger(Protocol):
+class Ledger(Wishes, Protocol):
     """The state database as the broker sees it. Thread-safe; implemented by `credmgr.store`.
 
     All methods may raise `StateUnavailable`.
@@ -30,6 +31,10 @@ class Ledger(Protocol):
 
     def record_use(self, batch: Iterable[Usage]) -> None:
         """Add counted uses; repeating it counts twice."""
+        ...
+
+    def findings(self, *, open_only: bool) -> Sequence[Finding]:
+        """Findings, oldest first."""
         ...
 
     def open_finding(self, finding: Finding, actor: str) -> bool:

@@ -4,13 +4,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from credmgr.cli.exits import Exit
 from credmgr.cli.names import Named
-from credmgr.cli.output import Json, Yes, confirm
+from credmgr.cli.output import Json, Yes, confirm, paragraph, plain
 from credmgr.cli.rotate import finish, silent, tell
 from credmgr.cli.session import log_quietly, session
 from credmgr.errors import UsageError
 
 if TYPE_CHECKING:
+    from credmgr.broker.purging import Purged
     from credmgr.model.names import Name
     from credmgr.model.rotation import Rotation
     from credmgr.rotation.runbook import Runbook, Seen
@@ -30,7 +32,8 @@ def revoke(
 ) -> None:
     """Revoke a secret now, and return when it is dead.
 
-    Or when a person has to act. With neither option, the last secret of a credential that the
+    Or when a person has to act. Every running daemon drops the tokens made from it before that.
+    With neither option, the last secret of a credential that the
     manifest no longer declares.
 
     [dim]Example:[/] credmgr revoke caseforge/api-key --leaked --yes
@@ -46,7 +49,19 @@ def revoke(
         confirm(_question(name, leaked=leaked, previous=previous), yes=yes)
         act = _leaked if leaked else _previous if previous else _retire
         row = act(Runbook(app.engine), Name(name), silent if as_json else tell)
-    finish(row, as_json=as_json, told=True)
+        purged = app.purge(Name(name))
+    if not as_json:
+        _tell(purged)
+    finish(row, as_json=as_json, told=True, tokens=purged)
+    if purged.silent:
+        raise typer.Exit(Exit.UNAVAILABLE)
+
+
+def _tell(purged: "Purged") -> None:
+    if purged.done:
+        paragraph(f"The tokens are gone from the memory of {plain(', '.join(purged.done))}.")
+    for owner in purged.silent:
+        paragraph(f"[bold]{plain(owner)}[/] has not said that it dropped the tokens: restart it.")
 
 
 def _question(name: str, *, leaked: bool, previous: bool) -> str:

@@ -10,6 +10,7 @@ from credmgr.cli.output import Json, json_out, paragraph, plain, state, steps
 from credmgr.cli.session import log_quietly, session
 
 if TYPE_CHECKING:
+    from credmgr.broker.purging import Purged
     from credmgr.model.rotation import Rotation
 
 Wait = Annotated[bool, typer.Option("--wait", help="Stay until the rotation has ended.")]
@@ -54,15 +55,20 @@ def silent(row: "Rotation") -> None:
     del row
 
 
-def finish(row: "Rotation", *, as_json: bool, told: bool = False) -> None:
+def finish(
+    row: "Rotation", *, as_json: bool, told: bool = False, tokens: "Purged | None" = None
+) -> None:
     """Print where the rotation stands, and exit with the code that says how it went.
 
     Args:
         row: The rotation.
         as_json: For a script.
         told: Whether a person was told of this state already.
+        tokens: Which daemons have dropped the tokens made from it, if any were asked to.
     """
     if as_json:
+        from dataclasses import asdict
+
         json_out(
             {
                 "rotation": row.id,
@@ -71,6 +77,7 @@ def finish(row: "Rotation", *, as_json: bool, told: bool = False) -> None:
                 "secret_id": row.new_secret_id,
                 "reason": row.reason or row.waiting,
                 "steps": list(row.steps),
+                **({} if tokens is None else {"tokens": asdict(tokens)}),
             }
         )
     else:

@@ -96,8 +96,13 @@ def _left(work: Work, length: timedelta) -> timedelta:
 
 
 def _behind(work: Work) -> list[str]:
+    """Consumers last seen on the old secret; one not seen for as long as this looks back is gone.
+
+    What was read before the promotion counts too: such a consumer may hold the old secret still.
+    """
     row = work.rotation
-    old, since = row.old_version or row.new_version, row.overlap_from or row.entered_at
+    old = row.old_version or row.new_version
+    since = (row.overlap_from or row.entered_at) - work.credential.policy.overlap.maximum
     return [str(one) for one in work.tools.ledger.consumers_on(old, since)]
 
 

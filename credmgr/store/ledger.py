@@ -15,6 +15,7 @@ from credmgr.model.consumer import Bearer
 from credmgr.model.credential import Credential, Enrolled
 from credmgr.model.finding import Alert, Finding
 from credmgr.model.names import Name
+from credmgr.model.purge import Purge
 from credmgr.model.rotation import Change, JournalEntry, Lease, Request, Rotation
 from credmgr.model.usage import Usage
 from credmgr.model.version import Version
@@ -26,6 +27,7 @@ from credmgr.store import (
     findings,
     heartbeats,
     leases,
+    purges,
     rotations,
     usage,
 )
@@ -287,6 +289,27 @@ class SqlLedger:
         """Let a consumer in no more by any bearer that it has; returns how many ended."""
         with self._database.write() as tx:
             return bearers.take(tx, consumer, actor)
+
+    def ask_purge(self, credential: Name, event: Event, now: datetime) -> Purge:
+        """Ask every process to drop the tokens of a credential."""
+        with self._database.write() as tx:
+            tx.record(event)
+            return purges.ask(tx, credential, now)
+
+    def purges(self, after: int) -> Sequence[Purge]:
+        """Purges with an id above `after`, oldest first."""
+        with self._database.read() as connection:
+            return purges.since(connection, after)
+
+    def acknowledge_purges(self, done: Sequence[Purge]) -> None:
+        """Note that this process has dropped the tokens. May be repeated."""
+        with self._database.write() as tx:
+            purges.acknowledge(tx, done)
+
+    def purge_owners(self, purge: int) -> frozenset[str]:
+        """The processes that have acknowledged a purge."""
+        with self._database.read() as connection:
+            return purges.owners(connection, purge)
 
     def beat(self, sign: Heartbeat) -> None:
         """Note that a daemon is alive; daemons silent for a week are forgotten."""

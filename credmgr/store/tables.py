@@ -203,6 +203,23 @@ bearers: Final = Table(
     Index("bearers_consumer", "consumer", "issued_at"),
 )
 
+purges: Final = Table(
+    "purges",
+    metadata,
+    Column("id", _Counter, primary_key=True, autoincrement=True),
+    _of_credential(),
+    Column("asked_at", Moment, nullable=False),
+    sqlite_autoincrement=True,  # an id that was deleted never comes again
+)
+
+purge_receipts: Final = Table(
+    "purge_receipts",
+    metadata,
+    Column("purge", _Counter, ForeignKey("purges.id"), primary_key=True),
+    Column("owner", PlainText, primary_key=True),
+    Column("at", Moment, nullable=False),
+)
+
 heartbeats: Final = Table(
     "heartbeats",
     metadata,

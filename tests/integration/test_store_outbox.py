@@ -12,7 +12,7 @@ from credmgr.model.names import Name
 from credmgr.model.usage import Usage
 from credmgr.store import Store
 from credmgr.store.heartbeats import Heartbeat
-from tests.integration.conftest import NAME, OWNER, Bench
+from tests.integration.conftest import NAME, OWNER, Bench, enrol
 
 RAISED = Event(OWNER, "alert.raised", NAME)
 
@@ -199,3 +199,38 @@ class TestHeartbeats:
 def test_a_limit_is_kept(store: Store, bench: Bench, limit: int) -> None:
     store.ledger.queue_alerts([alert(bench), alert(bench, "b")], RAISED)
     assert len(store.ledger.pending_alerts(bench.clock.now(), limit)) == limit
+
+
+class TestPurges:
+    EVENT = Event(OWNER, "tokens.purged", NAME)
+
+    def test_a_wish_is_kept_until_everybody_has_had_time(self, store: Store, bench: Bench) -> None:
+        enrol(store, bench.clock)
+        first = store.ledger.ask_purge(NAME, self.EVENT, bench.clock.now())
+        second = store.ledger.ask_purge(NAME, self.EVENT, bench.clock.now())
+        assert store.ledger.purges(0) == [first, second]
+        assert store.ledger.purges(first.id) == [second]
+        assert store.ledger.purge_owners(first.id) == frozenset()
+        store.ledger.acknowledge_purges([first, second])
+        store.ledger.acknowledge_purges([first])
+        assert store.ledger.purge_owners(first.id) == {OWNER}
+
+    def test_ids_grow_even_when_all_were_forgotten(self, store: Store, bench: Bench) -> None:
+        enrol(store, bench.clock)
+        first = store.ledger.ask_purge(NAME, self.EVENT, bench.clock.now())
+        store.ledger.acknowledge_purges([first])
+        later = bench.clock.now() + timedelta(days=8)
+        second = store.ledger.ask_purge(NAME, self.EVENT, later)
+        assert second.id > first.id
+        assert store.ledger.purges(0) == [second]
+
+    def test_the_revision_grows_with_each_deed_and_not_with_uses(
+        self, store: Store, bench: Bench
+    ) -> None:
+        before = store.ledger.revision()
+        enrol(store, bench.clock)
+        grown = store.ledger.revision()
+        assert grown > before
+        now = bench.clock.now()
+        store.ledger.record_use([Usage(Name("a"), NAME, uuid4(), frozenset(), now, now, 1)])
+        assert store.ledger.revision() == grown

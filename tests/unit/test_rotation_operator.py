@@ -426,6 +426,19 @@ def test_the_overlap_lasts_while_a_consumer_is_seen_on_the_old_secret(world: Wor
     assert world.row is None
 
 
+def test_a_consumer_that_read_before_the_promotion_is_waited_for_too(world: World) -> None:
+    engine = world.engine()
+    world.next_day()
+    world.store.ledger.record_use([use(world, "current")])
+    world.turn(engine)
+    world.run(engine, MINUTE * 25)
+    assert world.row
+    assert "still on the old secret: billing" in world.row.waiting
+    world.store.ledger.record_use([use(world, "current")])
+    world.run(engine, MINUTE * 2)
+    assert world.row is None
+
+
 def test_the_overlap_ends_at_its_ceiling_all_the_same(world: World) -> None:
     engine = world.engine()
     world.next_day()
