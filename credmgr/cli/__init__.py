@@ -7,8 +7,9 @@ and exit codes in one place, `credmgr.cli.exits`.
 import sys
 from collections.abc import Sequence
 
-from credmgr.cli.exits import fit_streams, reporting
+from credmgr.cli.exits import reporting
 from credmgr.cli.session import refuse_secrets
+from credmgr.cli.streams import fit_streams
 from credmgr.hardening import harden
 
 

@@ -5,7 +5,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
-from io import TextIOWrapper
 from typing import TYPE_CHECKING, NoReturn
 
 from credmgr.errors import (
@@ -59,28 +58,15 @@ def code_of(error: CredmgrError) -> Exit:
     return Exit.UNAVAILABLE if error.retryable else Exit.FAILED
 
 
-def fit_streams() -> None:
-    """Let output go where it can: what is closed is nowhere, what a terminal cannot show is `?`."""
-    sys.stdin, sys.stdout, sys.stderr = (
-        stream or os.fdopen(os.open(os.devnull, os.O_RDWR), mode)
-        for stream, mode in ((sys.stdin, "r"), (sys.stdout, "w"), (sys.stderr, "w"))
-    )
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="replace")
-
-
 @contextmanager
 def reporting() -> Iterator[None]:
     """Turn what is raised into a message on standard error and an exit code; never a traceback."""
     try:
-        yield
+        with _flushed():
+            yield
     except CredmgrError as error:
         _say(error)
         sys.exit(code_of(error))
-    except BrokenPipeError:
-        sys.stderr.close()  # whoever read our output has gone; say nothing on the way out
-        sys.exit(Exit.OK)
     except OSError as error:
         _say(CredmgrError(f"the output cannot be written: {error.strerror}"))
         _leave(Exit.FAILED)
@@ -90,6 +76,15 @@ def reporting() -> Iterator[None]:
     except KeyboardInterrupt:
         sys.stderr.write("\ninterrupted\n")
         sys.exit(130)  # 128 + SIGINT, as shells have it
+
+
+@contextmanager
+def _flushed() -> Iterator[None]:
+    """What cannot be written comes to light here, not when the interpreter ends."""
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
 
 
 def _leave(code: Exit) -> NoReturn:

@@ -6,11 +6,16 @@ import re
 import select
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
+from credmgr.bootstrap import build
 from credmgr.cli import log
 from credmgr.cli.commands import app
+from credmgr.manifest.loading import load
+from credmgr.model.audit import Event
 from tests.acceptance.installation import COMMAND, KEY, PARTNER, Installation
 
 
@@ -174,3 +179,85 @@ def test_a_reader_that_goes_away_is_no_error(grown: Installation) -> None:
 
     assert done.stderr == b""
     assert done.stdout.count(b"\n") == 1
+
+
+def left_alone(home: Installation, *arguments: str) -> tuple[int, bytes]:
+    """Run a command whose output has no reader any more; its exit code and its complaints."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(  # noqa: S603 (our own command)
+            [COMMAND, *arguments],
+            env=home.env(),
+            cwd=home.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            check=False,
+        )
+    finally:
+        os.close(writer)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--version",),
+        ("--help",),
+        ("status",),
+        ("status", "--json"),
+        ("history", KEY),
+        ("history", KEY, "--json"),
+        ("get", KEY),
+        ("log", "export"),
+    ],
+    ids=" ".join,
+)
+def test_output_that_nobody_reads_any_more_is_no_error(
+    grown: Installation, arguments: Sequence[str]
+) -> None:
+    assert left_alone(grown, *arguments) == (0, b"")
+
+
+def test_what_was_asked_for_is_done_though_nobody_reads_of_it(grown: Installation) -> None:
+    before = grown.run("get", KEY).out
+    assert left_alone(grown, "rotate", KEY) == (0, b"")
+    assert grown.run("get", KEY).out != before
+    code, complaint = left_alone(grown, "rotate", "no/such")
+    assert (code, complaint[:5]) == (2, b"error")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("log", "show", "--limit", "1000"), ("log", "show", "--limit", "1000", "--json")],
+    ids=" ".join,
+)
+def test_output_longer_than_a_pipe_may_be_left_in_the_middle(
+    grown: Installation, arguments: Sequence[str]
+) -> None:
+    with closing(build(load(grown.manifest))) as state:
+        for number in range(600):
+            state.store.ledger.note(Event("operator:test", "tested", KEY, {"n": f"{number:0200}"}))
+    command = [str(COMMAND), *arguments]
+    with subprocess.Popen(  # noqa: S603 (our own command)
+        command, env=grown.env(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout
+        assert process.stderr
+        assert process.stdout.readline()
+        process.stdout.close()
+        assert (process.wait(60), process.stderr.read()) == (0, b"")
+
+
+def test_output_that_does_not_fit_on_the_disk_is_told(grown: Installation) -> None:
+    for arguments in (("list",), ("list", "--json")):
+        with Path("/dev/full").open("wb") as full:
+            done = subprocess.run(  # noqa: S603 (our own command)
+                [COMMAND, *arguments], env=grown.env(), stdout=full, stderr=-1, check=False
+            )
+        assert (done.returncode, done.stderr) == (
+            1,
+            b"error the output cannot be written: No space left on device\n",
+        )
