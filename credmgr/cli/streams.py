@@ -47,4 +47,3 @@ def _fit(stream: TextIO | None, own: TextIO | None) -> TextIO:
         line_buffering=stream.line_buffering,
         write_through=stream.write_through,
     )
-
