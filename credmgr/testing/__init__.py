@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from credmgr.testing.backend_contract import BackendContract
     from credmgr.testing.issuer_contract import IssuerContract, ManualIssuerContract
     from credmgr.testing.notifier_contract import Channel, NotifierContract, Received
+    from credmgr.testing.sink_contract import SinkContract
 
 __all__ = [
     "BackendContract",
@@ -27,6 +28,7 @@ __all__ = [
     "MemoryIssuer",
     "NotifierContract",
     "Received",
+    "SinkContract",
 ]
 _CONTRACTS: Final = {
     "BackendContract": "backend_contract",
@@ -35,6 +37,7 @@ _CONTRACTS: Final = {
     "ManualIssuerContract": "issuer_contract",
     "NotifierContract": "notifier_contract",
     "Received": "notifier_contract",
+    "SinkContract": "sink_contract",
 }
 _WITH_ASSERTS: Final = (
     "backend_life",
@@ -42,6 +45,7 @@ _WITH_ASSERTS: Final = (
     "backend_moves",
     "issuer_contract",
     "notifier_contract",
+    "sink_contract",
 )
 
 
