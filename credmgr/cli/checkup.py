@@ -1,10 +1,8 @@
 """What `credmgr doctor` looks at: each part by itself, as far as it can when others are broken."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn, TypeVar
@@ -15,13 +13,16 @@ from credmgr.bootstrap import (
     open_keyring,
     open_state,
 )
+from credmgr.cli.backend_checks import looks
 from credmgr.cli.status import SILENT
+from credmgr.cli.verdicts import Check, Verdict
 from credmgr.errors import CredmgrError, KeyringError, ManifestError
 from credmgr.keyring import Keyring
 from credmgr.manifest.loading import load
 from credmgr.manifest.manifest import Manifest
 from credmgr.manifest.plan import plan
 from credmgr.model.clock import Clock
+from credmgr.model.credential import Credential, Enrolled
 from credmgr.model.names import Name
 from credmgr.model.rotation import PARKED
 from credmgr.outside import OutsideWorld, Watch
@@ -37,31 +38,6 @@ SKEW: Final = timedelta(seconds=5)
 T = TypeVar("T")
 
 
-class Verdict(StrEnum):
-    """How a check went."""
-
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was looked at.
-
-    Attributes:
-        subject: What.
-        verdict: How it is.
-        detail: What was seen, one sentence.
-        fix: What to do about it; empty when all is well.
-    """
-
-    subject: str
-    verdict: Verdict
-    detail: str
-    fix: str = ""
-
-
 class Checkup:
     """Looks at one installation.
 
@@ -73,6 +49,7 @@ class Checkup:
     def __init__(self, path: Path, clock: Clock) -> None:
         self._path, self._clock = path, clock
         self._found: list[Check] = []
+        self._credentials: list[Credential] = []
 
     def run(self) -> list[Check]:
         """Every check, in order."""
@@ -80,6 +57,7 @@ class Checkup:
         if manifest is None:
             return self._found
         self._found += _modes(manifest)
+        self._credentials += manifest.credentials.values()
         keyring = self._try("keyring", lambda: open_keyring(manifest), _keyring_words)
         self._state(manifest, keyring)
         self._outside(manifest, keyring or NoKeys())
@@ -111,6 +89,8 @@ class Checkup:
             self._try("database", lambda: self._write_nothing(store), lambda _: "can be written")
             self._try("audit", lambda: _verified(manifest, keyring, store), str)
             self._try("daemon", lambda: self._daemons(store), str)
+            known = self._try("credentials", store.ledger.all_enrolled, _enrolled_words)
+            self._credentials += [one.credential for one in known or ()]
             self._try("applied", lambda: self._differences(manifest, store), str)
             self._try("rotations", lambda: self._parked(store), str)
 
@@ -119,7 +99,7 @@ class Checkup:
         world = OutsideWorld(manifest, context, Watch())
         try:
             for name in manifest.backends:
-                self._try(f"backend {name}", partial(_check_backend, world, name), _works)
+                self._backend(manifest, world, name)
             for name in manifest.sinks:
                 self._try(f"sink {name}", partial(_check_sink, world, name), _works)
             for name in manifest.issuers:
@@ -131,6 +111,14 @@ class Checkup:
                 self._add("notifiers", Verdict.WARN, "nobody hears of alerts", fix)
         finally:
             world.close()
+
+    def _backend(self, manifest: Manifest, world: OutsideWorld, name: Name) -> None:
+        if self._try(f"backend {name}", partial(_check_backend, world, name), _works) is None:
+            return
+        places = {place for one in self._credentials for place in one.places}
+        names = sorted(place.name for place in places if place.backend == name)
+        limits = manifest.backends[name].factory.limits
+        self._found += looks(name, world.backends[name], limits, names)
 
     def _write_nothing(self, store: Store) -> None:
         """A write transaction with nothing in it."""
@@ -200,8 +188,9 @@ class NoKeys:
         raise KeyringError(f"there is no key {key_id} for {purpose}: the keyring does not open")
 
 
-def _check_backend(world: OutsideWorld, name: Name) -> None:
+def _check_backend(world: OutsideWorld, name: Name) -> bool:
     world.backends[name].check()
+    return True
 
 
 def _check_sink(world: OutsideWorld, name: Name) -> None:
@@ -222,6 +211,10 @@ def _works(_: object) -> str:
 
 def _keyring_words(keyring: Keyring) -> str:
     return f"opens with the master key {keyring.master_key_id}"
+
+
+def _enrolled_words(known: Sequence[Enrolled]) -> str:
+    return f"{len(known)} are known"
 
 
 def _verified(manifest: Manifest, keyring: Keyring, store: Store) -> str:

@@ -11,7 +11,7 @@ from credmgr.cli.output import Json, json_out, lines, plain, say
 from credmgr.cli.session import current, log_quietly
 
 if TYPE_CHECKING:
-    from credmgr.cli.checkup import Check
+    from credmgr.cli.verdicts import Check
 
 _SIGNS: Final = {"ok": "[green]✓[/]", "warn": "[yellow]![/]", "fail": "[bold red]✗[/]"}
 
@@ -19,8 +19,9 @@ _SIGNS: Final = {"ok": "[green]✓[/]", "warn": "[yellow]![/]", "fail": "[bold r
 def doctor(*, as_json: Json = False) -> None:
     """Look at every part, and say what to mend.
 
-    Manifest, files, keys, database, audit log, daemon, stores, sinks, issuers, notifiers: as far as
-    that goes when something is broken. Exits 1 when a check fails.
+    Manifest, files, keys, database, audit log, daemon, sinks, issuers, notifiers; of every store
+    whether it works, what it permits (what is missing, what is more than needed), its clock, its
+    limits, and that sealed values open. Exits 1 when a check fails.
 
     [dim]Example:[/] credmgr doctor --json
     """

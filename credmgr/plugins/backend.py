@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 from uuid import UUID
 
 from credmgr.model.names import Name
@@ -157,6 +157,46 @@ class SecretBackend(Protocol):
 
     def close(self) -> None:
         """Let go of connections and files."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """One thing that a session may do at its store, or may not.
+
+    Attributes:
+        what: In the store's own words.
+        needed: Whether credmgr cannot work without it; otherwise it is more than credmgr needs.
+        granted: Whether it is granted; None where that cannot be known without changing something.
+        fix: What to do when it is not as it should be.
+    """
+
+    what: str
+    needed: bool
+    granted: bool | None
+    fix: str = ""
+
+
+@runtime_checkable
+class Permissions(Protocol):
+    """A session that can tell what it may do. Optional."""
+
+    def permissions(self, names: Sequence[Name]) -> Sequence[Permission]:
+        """What is needed for these names, and what is granted beyond; changes nothing of theirs.
+
+        Raises:
+            BackendError: The store cannot be asked at all.
+        """
+        ...
+
+
+@runtime_checkable
+class Timed(Protocol):
+    """A session that knows its server's clock. Optional."""
+
+    @property
+    def ahead(self) -> timedelta | None:
+        """How far that was ahead of ours at the last answer; None before the first."""
         ...
 
 

@@ -27,3 +27,9 @@ path "auth/token/renew-self" {
 path "auth/token/revoke-self" {
   capabilities = ["update"]
 }
+
+# Optional: lets `credmgr doctor` ask what its token may do, so that it also finds what is too much,
+# and needs no probe to find what is missing.
+# path "sys/capabilities-self" {
+#   capabilities = ["update"]
+# }

@@ -156,10 +156,15 @@ def test_doctor_is_content_with_a_good_installation(grown: Installation) -> None
                 "keyring",
                 "database",
                 "audit",
+                "credentials",
                 "applied",
                 "rotations",
                 "backend local",
+                "backend local limits",
+                "backend local values",
                 "backend standby",
+                "backend standby limits",
+                "backend standby values",
                 "issuer caseforge",
                 "issuer dashboard",
                 "notifier log",
@@ -188,6 +193,21 @@ def test_doctor_says_what_to_mend_and_goes_on(grown: Installation) -> None:
     assert "the manifest differs: partner/api-key" in said
     assert "a person has to act: partner/api-key" in said
     assert "none is running" in said
+
+
+def test_doctor_opens_every_sealed_value_and_names_a_broken_one(grown: Installation) -> None:
+    secret = grown.run("get", KEY).out
+    file = next(
+        path for path in grown.folder.rglob("*") if path.is_file() and "api-key" in path.name
+    )
+    content = bytearray(file.read_bytes())
+    content[-40] ^= 1
+    file.write_bytes(content)
+
+    said = grown.run("doctor", code=1)
+
+    assert f"do not open: {KEY} (corrupt_secret)" in said.out
+    assert secret not in said.out + said.err
 
 
 def test_doctor_begins_with_the_manifest(home: Installation) -> None:

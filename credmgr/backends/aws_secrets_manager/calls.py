@@ -234,6 +234,8 @@ def _status(error: ClientError) -> int:
 
 
 def _action(operation: str) -> str:
+    if operation == "SimulatePrincipalPolicy":
+        return f"iam:{operation}"
     return f"{'sts' if operation in _STS else 'secretsmanager'}:{operation}"
 
 

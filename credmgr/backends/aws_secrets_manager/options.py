@@ -74,6 +74,7 @@ class AwsOptions:
         endpoint_url: Another address of Secrets Manager, as a VPC endpoint has.
         sts_endpoint_url: Another address of the token service; with an `endpoint_url` and without
             this, `check` does not ask who it is.
+        iam_endpoint_url: Another address of IAM, which `doctor` asks what is permitted; likewise.
         ca_bundle: PEM file of the authorities to trust instead of the system's, relative to
             credmgr's home.
         profile: A profile of the AWS configuration files.
@@ -98,6 +99,7 @@ class AwsOptions:
     region: str | None = None
     endpoint_url: str | None = None
     sts_endpoint_url: str | None = None
+    iam_endpoint_url: str | None = None
     ca_bundle: str | None = None
     profile: str | None = None
     access_key_id: str | None = None
@@ -127,7 +129,7 @@ def mistakes(options: AwsOptions) -> Iterator[Mistake]:
 
 
 def _places(options: AwsOptions) -> Iterator[Mistake]:
-    for option in ("endpoint_url", "sts_endpoint_url"):
+    for option in ("endpoint_url", "sts_endpoint_url", "iam_endpoint_url"):
         url = getattr(options, option)
         if url is not None:
             yield from _url(option, url)

@@ -9,9 +9,9 @@ The id of a version is AWS's ClientRequestToken, so a repeated PutSecretValue is
 """
 
 import hmac
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -29,8 +29,10 @@ from credmgr.backends.aws_secrets_manager.labels import (
     stage_of,
     version_of,
 )
+from credmgr.backends.aws_secrets_manager.listing import versions_of
 from credmgr.backends.aws_secrets_manager.options import LIMITS, MARK, MARKED, AwsOptions
 from credmgr.backends.aws_secrets_manager.pace import Pace
+from credmgr.backends.aws_secrets_manager.permissions import permissions_of
 from credmgr.backends.aws_secrets_manager.signin import sign_in
 from credmgr.backends.aws_secrets_manager.values import Wrapping
 from credmgr.backends.aws_secrets_manager.wire import Wire
@@ -44,11 +46,11 @@ from credmgr.errors import (
 from credmgr.model.names import Name
 from credmgr.model.secret import Secret
 from credmgr.model.version import Stage
-from credmgr.plugins.backend import Held, HeldVersion
+from credmgr.plugins.backend import Held, HeldVersion, Permission
+from credmgr.plugins.clocks import ServerClock
 from credmgr.plugins.context import PluginContext
 
 PROBE: Final = "credmgr-check"
-_PAGE: Final = 100  # ListSecretVersionIds, MaxResults
 _AGES: Final[Mapping[Stage | None, int]] = {Stage.PREVIOUS: 1, Stage.CURRENT: 2, Stage.NEXT: 3}
 
 
@@ -59,7 +61,8 @@ class AwsBackend:
         bundle = options.ca_bundle
         trusted = context.home / Path(bundle).expanduser() if bundle is not None else None
         self._options = options
-        self._wire = Wire(context.workers, context.deadline, trusted)
+        self._server = ServerClock(context.clock)
+        self._wire = Wire(context.workers, context.deadline, trusted, self._server.heard)
         self._calls = Calls(context.clock, options.kms_key_id or "aws/secretsmanager")
         self._clients = sign_in(options, context, self._wire, self._calls)
         self._aws = self._clients.secrets
@@ -158,7 +161,7 @@ class AwsBackend:
         where = self._where(name)
         if self._live(where) is None:
             return []
-        held = self._listed(where)
+        held = versions_of(self._calls, self._aws, where)
         return sorted(held, key=lambda each: (each.written_at, _AGES[each.stage]), reverse=True)
 
     def delete(self, name: Name) -> None:
@@ -202,6 +205,20 @@ class AwsBackend:
             with suppress(BackendUnavailable):  # a closed network may have no way to it
                 self._calls.ask(self._clients.identity.get_caller_identity)
         self._look(f"{self._options.prefix}{PROBE}")
+
+    @property
+    def ahead(self) -> timedelta | None:
+        """How far AWS's clock was ahead of ours at its last answer."""
+        return self._server.ahead
+
+    def permissions(self, names: Sequence[Name]) -> Sequence[Permission]:
+        """What IAM says, where it may be asked; else what harmless calls show.
+
+        Raises:
+            BackendError: AWS cannot be asked at all.
+        """
+        where = [self._where(name) for name in names] or [f"{self._options.prefix}{PROBE}"]
+        return permissions_of(self._calls, self._clients, self._options, where)
 
     def close(self) -> None:
         """Let go of connections; may be repeated."""
@@ -365,21 +382,6 @@ class AwsBackend:
             VersionStage=label,
             **{option: version_id for option, version_id in which.items() if version_id},
         )
-
-    def _listed(self, where: str) -> Iterator[HeldVersion]:
-        more: dict[str, Any] = {}
-        while True:
-            page = self._calls.ask(
-                self._aws.list_secret_version_ids, SecretId=where, MaxResults=_PAGE, **more
-            )
-            for each in page["Versions"]:
-                version = version_of(each["VersionId"])
-                stage = stage_of(version, each.get("VersionStages") or ())
-                if stage is not None:
-                    yield HeldVersion(version, stage, each["CreatedDate"].astimezone(UTC))
-            if not page.get("NextToken"):
-                return
-            more = {"NextToken": page["NextToken"]}
 
 
 def _same(held: str | None, text: str) -> bool:

@@ -37,16 +37,18 @@ class Clients:
     Attributes:
         secrets: Secrets Manager.
         identity: The token service, or None where its address is not known.
+        access: IAM; likewise.
     """
 
     secrets: "SecretsManagerClient"
     identity: "STSClient | None"
+    access: Any | None
 
     def close(self) -> None:
         """Close what botocore holds; the connections are the wire's."""
-        self.secrets.close()
-        if self.identity is not None:
-            self.identity.close()
+        for client in (self.secrets, self.identity, self.access):
+            if client is not None:
+                client.close()
 
 
 def sign_in(options: AwsOptions, context: PluginContext, wire: Wire, calls: Calls) -> Clients:
@@ -80,7 +82,9 @@ def _clients(options: AwsOptions, references: References, wire: Wire, calls: Cal
         "secretsmanager", region_name=options.region, endpoint_url=options.endpoint_url
     )
     known = options.endpoint_url is None or options.sts_endpoint_url is not None
-    return Clients(secrets, _sts(session, options) if known else None)
+    identity = _sts(session, options) if known else None
+    known = options.endpoint_url is None or options.iam_endpoint_url is not None
+    return Clients(secrets, identity, _iam(session, options) if known else None)
 
 
 def _session(options: AwsOptions, wire: Wire) -> Any:
@@ -105,6 +109,11 @@ def _sts(session: Any, options: AwsOptions) -> "STSClient":
     return boto3.Session(botocore_session=session).client(
         "sts", region_name=options.region, endpoint_url=options.sts_endpoint_url
     )
+
+
+def _iam(session: Any, options: AwsOptions) -> Any:
+    client: Any = boto3.Session(botocore_session=session).client
+    return client("iam", region_name=options.region, endpoint_url=options.iam_endpoint_url)
 
 
 def _role_of(role: AssumeRole, references: References) -> dict[str, Any]:

@@ -7,7 +7,7 @@ takes an answer from elsewhere instead (botocore/endpoint.py, `_do_get_response`
 
 import json
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -42,12 +42,20 @@ class Wire:
         workers: Most connections to one host.
         deadline: The longest that one call may take in all.
         ca_bundle: PEM file of the authorities to trust instead of the system's.
+        heard: Told the `Date` of each answer.
 
     Raises:
         ConfigError: The bundle cannot be read.
     """
 
-    def __init__(self, workers: int, deadline: timedelta, ca_bundle: Path | None) -> None:
+    def __init__(
+        self,
+        workers: int,
+        deadline: timedelta,
+        ca_bundle: Path | None,
+        heard: Callable[[str | None], None] = lambda _: None,
+    ) -> None:
+        self._heard = heard
         try:
             tls = ssl.create_default_context(cafile=ca_bundle)
         except OSError as error:
@@ -69,6 +77,7 @@ class Wire:
         except HTTPError as error:
             problem = _reason(error)
         else:
+            self._heard(answer.headers.get("date"))
             if _is_of_aws(answer):
                 return answer
             problem = f"answered {answer.status_code} in no form of AWS's, as a proxy would"

@@ -14,11 +14,12 @@ afterwards whether somebody else wrote in between: of two that overlap at least 
 import re
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 from credmgr.backends.azure_key_vault.naming import Naming, Spelled
+from credmgr.backends.azure_key_vault.permissions import permissions_of
 from credmgr.backends.azure_key_vault.shelves import Shelf, Shelves
 from credmgr.backends.azure_key_vault.tagging import Entry, Link, staged_tags_of, tags_of
 from credmgr.backends.azure_key_vault.vault import LIMITS, Copy, Vault
@@ -26,7 +27,7 @@ from credmgr.errors import Conflict, LimitExceeded, SecretNotFound
 from credmgr.model.names import Name
 from credmgr.model.secret import Secret
 from credmgr.model.version import Stage
-from credmgr.plugins.backend import Held, HeldVersion
+from credmgr.plugins.backend import Held, HeldVersion, Permission
 
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _NEWEST_FIRST: Final = {Stage.NEXT: 3, Stage.CURRENT: 2, Stage.PREVIOUS: 1, None: 0}
@@ -177,6 +178,25 @@ class AzureBackend:
         self._vault.versions(probe)
         with suppress(SecretNotFound):
             self._vault.get(probe)
+
+    @property
+    def ahead(self) -> timedelta | None:
+        """How far the vault's clock was ahead of ours at its last answer."""
+        return self._vault.server.ahead
+
+    def permissions(self, names: Sequence[Name]) -> Sequence[Permission]:
+        """What reading shows; whether writing is permitted cannot be known without a write.
+
+        Key Vault has no call that tells: the management API does, for who may read assignments,
+        at another address and with other rights than credmgr has.
+
+        Raises:
+            BackendError: The vault cannot be asked at all.
+        """
+        return permissions_of(self._vault, [self._naming.probe, *map(self._main, names)])
+
+    def _main(self, name: Name) -> str:
+        return self._naming.of(name).main
 
     def close(self) -> None:
         """Close the connections; may be repeated."""

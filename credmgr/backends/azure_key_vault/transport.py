@@ -5,7 +5,7 @@ the request itself. It bounds headers and body however slowly they drip.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import timedelta
@@ -38,10 +38,17 @@ class BoundedTransport(RequestsTransport):  # type: ignore[misc] # the SDK loads
     Args:
         workers: Connections that are kept to one host.
         ca_bundle: PEM file of authorities; None takes certifi's.
+        heard: Told the `Date` of each answer.
     """
 
-    def __init__(self, workers: int, ca_bundle: str | None) -> None:
+    def __init__(
+        self,
+        workers: int,
+        ca_bundle: str | None,
+        heard: Callable[[str | None], None] = lambda _: None,
+    ) -> None:
         self._workers = workers
+        self._heard = heard
         super().__init__(connection_verify=ca_bundle or True, use_env_settings=False)
 
     def _init_session(self, session: requests.Session) -> None:
@@ -59,7 +66,9 @@ class BoundedTransport(RequestsTransport):  # type: ignore[misc] # the SDK loads
             raise ServiceRequestTimeoutError("no time is left")
         kwargs["connection_timeout"] = left * _CONNECT_SHARE
         kwargs["read_timeout"] = left * (1 - _CONNECT_SHARE)
-        return super().send(request, proxies=proxies, **kwargs)
+        answer = super().send(request, proxies=proxies, **kwargs)
+        self._heard(answer.headers.get("date"))
+        return answer
 
 
 class _Adapter(HTTPAdapter):

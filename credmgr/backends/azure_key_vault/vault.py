@@ -20,6 +20,7 @@ from credmgr.errors import BackendUnavailable, CorruptSecret, LimitExceeded, Sec
 from credmgr.model.clock import Clock
 from credmgr.model.secret import Secret
 from credmgr.plugins.backend import Limits
+from credmgr.plugins.clocks import ServerClock
 from credmgr.plugins.context import PluginContext
 from credmgr.plugins.templates import Template
 
@@ -37,14 +38,18 @@ _SILENT: Final = logging.getLogger(f"{__name__}.silent")
 _SILENT.disabled = True
 
 
-def pipeline_settings(options: AzureOptions, context: PluginContext) -> dict[str, Any]:
+def pipeline_settings(
+    options: AzureOptions,
+    context: PluginContext,
+    heard: Callable[[str | None], None] = lambda _: None,
+) -> dict[str, Any]:
     """What every pipeline of the SDK is given, the vault's and the sign-in's.
 
     Nothing is repeated or redirected, nothing is logged, and each has connections of its own.
     """
     bundle = str(context.home / options.ca_bundle) if options.ca_bundle else None
     return {
-        "transport": BoundedTransport(context.workers, bundle),
+        "transport": BoundedTransport(context.workers, bundle, heard),
         "retry_total": 0,
         "permit_redirects": False,
         "logger": _SILENT,  # of HttpLoggingPolicy
@@ -67,12 +72,13 @@ class Vault:
         self, options: AzureOptions, context: PluginContext, credential: TokenCredential
     ) -> None:
         version = {"api_version": options.api_version} if options.api_version else {}
+        self.server = ServerClock(context.clock)
         self._client = SecretClient(
             options.vault_url,
             credential,
             verify_challenge_resource=options.verify_challenge_resource,
             **version,
-            **pipeline_settings(options, context),
+            **pipeline_settings(options, context, self.server.heard),
         )
         self._content_type = options.content_type
         self._template = Template.of(options.template or "{{ secret }}")

@@ -1,6 +1,7 @@
 """A call with the token of the moment, repeated once when that token has died."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any, Final
 
 from credmgr.backends.vault.faults import Nonsense, Refused, translated
@@ -76,6 +77,11 @@ class Connection:
                 f"{self._mount} is KV version 1, which has no versions and no compare-and-set",
                 hint=f"bao kv enable-versioning {self._mount}",
             )
+
+    @property
+    def ahead(self) -> timedelta | None:
+        """How far the server's clock was ahead of ours at its last answer."""
+        return self._transport.server.ahead
 
     def close(self) -> None:
         """Revoke a token of ours, close connections."""

@@ -19,6 +19,8 @@ from credmgr.errors import BackendError, CorruptSecret
 from credmgr.model.secret import Secret
 
 MARK: Final[Mapping[str, str]] = {"managed-by": "credmgr"}
+SIBLING: Final = ".next"
+"""Ends the path that holds `next`; a name has no dot, so it is no other name's."""
 KEPT: Final = 10
 """How many versions an entry keeps at least (of which we use two), whatever the mount's setting."""
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)

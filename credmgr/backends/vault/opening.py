@@ -14,6 +14,7 @@ from credmgr.backends.vault.tokens import Tokens
 from credmgr.backends.vault.transport import Transport
 from credmgr.backends.vault.wire import client_of
 from credmgr.errors import ConfigError
+from credmgr.plugins.clocks import ServerClock
 from credmgr.plugins.context import PluginContext
 
 
@@ -55,7 +56,8 @@ def transport_of(
     """
     deadline = min(context.deadline, options.timeout or context.deadline)
     tls = _tls(options, context.home)
-    return kind(options.address, context.workers, deadline.total_seconds(), tls)
+    server = ServerClock(context.clock)
+    return kind(options.address, context.workers, deadline.total_seconds(), tls, server)
 
 
 def _tls(options: VaultOptions, home: Path) -> ssl.SSLContext:

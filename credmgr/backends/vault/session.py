@@ -9,21 +9,19 @@ whatever a crash left is destroyed when the call is repeated, or by the next one
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Final
+from datetime import timedelta
 from uuid import UUID
 
 from credmgr.backends.vault.connection import Connection
 from credmgr.backends.vault.documents import layout_of
-from credmgr.backends.vault.entries import Entries, Entry, up_to
+from credmgr.backends.vault.entries import SIBLING, Entries, Entry, up_to
 from credmgr.backends.vault.options import VaultOptions
-from credmgr.backends.vault.permissions import prove_permissions
+from credmgr.backends.vault.permissions import permissions_of, prove_permissions
 from credmgr.errors import Conflict, CorruptSecret, NotOurs, SecretNotFound
 from credmgr.model.names import Name
 from credmgr.model.secret import Secret
 from credmgr.model.version import Stage
-from credmgr.plugins.backend import Held, HeldVersion
-
-SIBLING: Final = ".next"
+from credmgr.plugins.backend import Held, HeldVersion, Permission
 
 
 class VaultBackend:
@@ -145,14 +143,30 @@ class VaultBackend:
         self._connection.mount_is_kv2()
         prove_permissions(self._connection, self._entries, self._mount, self._prefix)
 
+    @property
+    def ahead(self) -> timedelta | None:
+        """How far the server's clock was ahead of ours at its last answer."""
+        return self._connection.ahead
+
+    def permissions(self, names: Sequence[Name]) -> Sequence[Permission]:
+        """What the server says of our token; where it may not be asked, what a probe shows.
+
+        Raises:
+            BackendError: The server cannot be asked at all.
+        """
+        paths = [self._path(name) for name in names]
+        return permissions_of(self._connection, self._entries, self._mount, self._prefix, paths)
+
     def close(self) -> None:
         """Revoke the token if this session made it, and close the connections."""
         self._connection.close()
 
     def _main(self, name: Name) -> Entry:
-        path = f"{self._prefix}/{name}" if self._prefix else str(name)
-        entry = self._entries.read(path)
+        entry = self._entries.read(self._path(name))
         return entry if self._adopt else self._owned(entry)
+
+    def _path(self, name: Name) -> str:
+        return f"{self._prefix}/{name}" if self._prefix else str(name)
 
     def _owned(self, entry: Entry) -> Entry:
         if entry.foreign:

@@ -6,6 +6,7 @@ from typing import Final
 from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import ResponseError
 
+from credmgr.plugins.clocks import ServerClock
 from credmgr.transport import BoundedPool, Bounds
 
 MAX_BODY: Final = 4 << 20
@@ -25,9 +26,18 @@ class Transport:
         size: How many threads call at once.
         deadline: The longest that one call may take, in seconds.
         tls: What to trust, and which certificate to show.
+        server: Hears the time of each answer.
     """
 
-    def __init__(self, address: str, size: int, deadline: float, tls: ssl.SSLContext) -> None:
+    def __init__(
+        self,
+        address: str,
+        size: int,
+        deadline: float,
+        tls: ssl.SSLContext,
+        server: ServerClock,
+    ) -> None:
+        self.server = server
         self._address = address.rstrip("/")
         bounds = Bounds(deadline, _WAITING, _CONNECTING, LONGEST_IDLE, MAX_BODY)
         self._pool = BoundedPool(size, tls, bounds)
@@ -41,6 +51,7 @@ class Transport:
             urllib3.exceptions.HTTPError: There was none, or not within the deadline.
         """
         response, answer = self._pool.send(method, f"{self._address}{path}", headers, body)
+        self.server.heard(response.headers.get("date"))
         if len(answer) > MAX_BODY:
             raise ResponseError("the answer is too long")
         return response, answer

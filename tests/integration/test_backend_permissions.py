@@ -1,0 +1,267 @@
+"""What doctor learns of its permissions from an OpenBao, an AWS and a Key Vault."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from credmgr.backends.vault import VaultBackendFactory
+from credmgr.backends.vault.options import TokenSignIn, VaultOptions
+from credmgr.model.names import Name
+from credmgr.plugins.backend import Permission, Permissions, Timed
+from credmgr.testing.key_vault import FakeKeyVault, Fault, Harm
+from tests.integration.aws import ACCOUNT, REGION, AwsServer, a_session, refused, running
+from tests.integration.key_vaults import opened
+from tests.integration.openbao import POLICY, ROOT, Bao, approle_options, context_of, dev_server
+
+NAMES = [Name("team/a"), Name("team/b")]
+ASKING = 'path "sys/capabilities-self" { capabilities = ["update"] }'
+
+
+def lacking(found: list[Permission]) -> list[Permission]:
+    return [one for one in found if one.needed and one.granted is False]
+
+
+def beyond(found: list[Permission]) -> list[Permission]:
+    return [one for one in found if not one.needed and one.granted]
+
+
+def unknown(found: list[Permission]) -> list[str]:
+    return [one.what for one in found if one.granted is None]
+
+
+# --- OpenBao
+
+
+@pytest.fixture(scope="module")
+def bao() -> Iterator[Bao]:
+    with dev_server() as server:
+        yield server
+
+
+def asked(bao: Bao, home: Path, policy: str) -> list[Permission]:
+    name = f"own-{uuid4().hex[:8]}"
+    bao.policy(name, policy)
+    role_id, secret_id = bao.role(name)
+    session = VaultBackendFactory().open(
+        approle_options(bao, role_id), context_of(home, secret_id=secret_id)
+    )
+    backend: object = session
+    assert isinstance(backend, Permissions)
+    assert isinstance(backend, Timed)
+    found = list(backend.permissions(NAMES))
+    ahead = backend.ahead
+    assert ahead is not None
+    assert abs(ahead.total_seconds()) < 30
+    session.close()
+    return found
+
+
+def test_the_policy_that_may_ask_has_all_and_nothing_beyond(bao: Bao, tmp_path: Path) -> None:
+    found = asked(bao, tmp_path, POLICY.read_text() + ASKING)
+
+    assert [one for one in found if not (one.needed and one.granted)] == []
+    assert len(found) == 6
+
+
+@pytest.mark.parametrize(
+    ("present", "absent", "fix"),
+    [
+        (
+            '["create", "read", "update"]',
+            '["create", "read"]',
+            'add to its policy: path "secret/data/credmgr/*" { capabilities = ["update"] }',
+        ),
+        (
+            "secret/destroy",
+            "secret/nothing",
+            'add to its policy: path "secret/destroy/credmgr/*" { capabilities = ["update"] }',
+        ),
+    ],
+)
+def test_one_missing_permission_is_named_with_the_line_to_add(
+    bao: Bao, tmp_path: Path, present: str, absent: str, fix: str
+) -> None:
+    found = asked(bao, tmp_path, POLICY.read_text().replace(present, absent) + ASKING)
+
+    assert [one.fix for one in lacking(found)] == [f"{fix}, as in vault.hcl"]
+    assert "and 4 more" in lacking(found)[0].what, "the probe, two names, and their siblings"
+
+
+def test_a_permission_that_one_name_lacks_is_found(bao: Bao, tmp_path: Path) -> None:
+    own = 'path "secret/data/credmgr/team/b" { capabilities = ["deny"] }'
+
+    found = asked(bao, tmp_path, POLICY.read_text() + ASKING + own)
+
+    assert {one.what for one in lacking(found)} == {
+        f'`{one}` on "secret/data/credmgr/team/b"' for one in ("create", "read", "update")
+    }
+
+
+@pytest.mark.parametrize(
+    ("more", "what"),
+    [
+        ('path "secret/*" { capabilities = ["read"] }', '`read` on "secret/data/not-of-credmgr'),
+        ('path "+/data/*" { capabilities = ["update"] }', '`update` on "secret/data/not-of'),
+        ('path "sys/*" { capabilities = ["update", "sudo"] }', "`sudo`, `update` on"),
+        ('path "auth/token/create" { capabilities = ["update"] }', '"auth/token/create"'),
+    ],
+)
+def test_what_is_too_much_is_reported(bao: Bao, tmp_path: Path, more: str, what: str) -> None:
+    found = asked(bao, tmp_path, POLICY.read_text() + ASKING + more)
+
+    assert lacking(found) == []
+    assert any(what in one.what for one in beyond(found)), beyond(found)
+
+
+def test_a_root_token_is_too_much(bao: Bao, tmp_path: Path) -> None:
+    options = VaultOptions(bao.address, token=TokenSignIn("env:token"))
+    backend: Any = VaultBackendFactory().open(options, context_of(tmp_path, token=ROOT))
+
+    found = list(backend.permissions(NAMES))
+
+    assert [one.what for one in beyond(found)] == ["everything: it is a root token"]
+    backend.close()
+
+
+def test_where_it_may_not_ask_it_tries_and_says_what_it_does_not_know(
+    bao: Bao, tmp_path: Path
+) -> None:
+    found = asked(bao, tmp_path, POLICY.read_text())
+    assert lacking(found) == []
+    assert unknown(found) == ["anything beyond policies/backends/vault.hcl"]
+
+    found = asked(bao, tmp_path, POLICY.read_text().replace("secret/destroy", "secret/nothing"))
+    assert [one.fix for one in lacking(found)] == [
+        'the policy must grant `update` on "secret/destroy/credmgr/.check"'
+    ]
+
+
+# --- AWS
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[AwsServer]:
+    with running() as running_server:
+        yield running_server
+
+
+@pytest.fixture
+def aws(server: AwsServer) -> AwsServer:
+    server.reset()
+    return server
+
+
+def simulated(**decisions: str) -> str:
+    results = "".join(
+        f"<member><EvalActionName>{action.replace('_', ':')}</EvalActionName>"
+        f"<EvalDecision>{decision}</EvalDecision></member>"
+        for action, decision in decisions.items()
+    )
+    return (
+        '<SimulatePrincipalPolicyResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/">'
+        f"<SimulatePrincipalPolicyResult><EvaluationResults>{results}</EvaluationResults>"
+        "</SimulatePrincipalPolicyResult></SimulatePrincipalPolicyResponse>"
+    )
+
+
+def simulates(aws: AwsServer, answers: list[str]) -> None:
+    """Let IAM give these answers, one after the other."""
+
+    def next_answer() -> None:
+        aws.raw["SimulatePrincipalPolicy"] = (200, answers.pop(0))
+        if answers:
+            aws.before["SimulatePrincipalPolicy"] = next_answer
+
+    aws.before["SimulatePrincipalPolicy"] = next_answer
+
+
+def test_iam_is_asked_for_each_name_and_for_what_is_beyond(aws: AwsServer) -> None:
+    session = a_session(aws, iam_endpoint_url=aws.url, prefix="prod/")
+    answers = [
+        simulated(secretsmanager_PutSecretValue="implicitDeny"),
+        simulated(secretsmanager_GetSecretValue="explicitDeny"),
+        simulated(secretsmanager_GetSecretValue="allowed"),
+        simulated(iam_PutUserPolicy="allowed"),
+    ]
+
+    simulates(aws, answers)
+    found = list(session.permissions(NAMES))
+
+    place = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:"
+    assert [one.what for one in lacking(found)] == [
+        f"secretsmanager:GetSecretValue on {place}prod/team/b-AbCdEf",
+        f"secretsmanager:PutSecretValue on {place}prod/team/a-AbCdEf",
+    ]
+    assert 'add "secretsmanager:GetSecretValue" to its policy' in lacking(found)[0].fix
+    assert [one.what.partition(" on ")[0] for one in beyond(found)] == [
+        "secretsmanager:GetSecretValue",
+        "iam:PutUserPolicy",
+    ]
+    assert unknown(found) == []
+    assert session.ahead is not None
+    session.close()
+
+
+def test_of_a_role_session_the_role_is_asked_about(aws: AwsServer) -> None:
+    session = a_session(aws, iam_endpoint_url=aws.url)
+    arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/credmgr/session"
+    answer = (
+        '<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">'
+        f"<GetCallerIdentityResult><Arn>{arn}</Arn><Account>{ACCOUNT}</Account>"
+        "</GetCallerIdentityResult></GetCallerIdentityResponse>"
+    )
+    aws.raw["GetCallerIdentity"] = (200, answer)
+    simulates(aws, [simulated()] * 3)
+
+    session.permissions([])
+
+    asked_of = [body["PolicySourceArn"] for body in aws.bodies if "PolicySourceArn" in body]
+    assert asked_of[0] == f"arn:aws:iam::{ACCOUNT}:role/credmgr"
+    session.close()
+
+
+@pytest.mark.parametrize("iam", [True, False], ids=["refused", "without an address"])
+def test_without_iam_harmless_calls_show_what_they_can(aws: AwsServer, *, iam: bool) -> None:
+    session = a_session(aws, iam_endpoint_url=aws.url if iam else None)
+    aws.raw["SimulatePrincipalPolicy"] = (
+        403,
+        "<ErrorResponse><Error><Code>AccessDenied</Code></Error></ErrorResponse>",
+    )
+    aws.answers["ListSecretVersionIds"] = refused("AccessDeniedException")
+
+    found = list(session.permissions(NAMES))
+
+    assert ["ListSecretVersionIds" in one.what for one in lacking(found)] == [True]
+    granted = [one.what for one in found if one.granted]
+    assert granted == ["secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"]
+    assert "secretsmanager:PutSecretValue" in unknown(found)
+    writes = {"CreateSecret", "PutSecretValue", "DeleteSecret", "UpdateSecretVersionStage"}
+    assert not writes & set(aws.calls)
+    session.close()
+
+
+# --- Azure
+
+
+def test_a_key_vault_tells_what_reading_shows() -> None:
+    with FakeKeyVault() as vault:
+        session: Any = opened(vault)
+        found = list(session.permissions(NAMES))
+        assert [one.what.rsplit("/secrets/")[1] for one in found if one.granted] == [
+            "readMetadata/action",
+            "getSecret/action",
+        ]
+        assert "Microsoft.KeyVault/vaults/secrets/setSecret/action" in unknown(found)
+        assert session.ahead is not None
+        vault.faults.add(Fault(Harm.ANSWER, "GET", "/versions", status=403, code="Forbidden"))
+
+        found = list(session.permissions(NAMES))
+
+        assert len(lacking(found)) == 1
+        assert "readMetadata" in lacking(found)[0].what
+        assert "azure-role.json" in lacking(found)[0].fix
+        assert {method for method, _ in vault.calls} == {"GET"}
+        session.close()
