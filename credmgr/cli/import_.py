@@ -31,7 +31,7 @@ def import_secret(
 
     Never as an argument, where every process on the machine can read it. A real login proves it
     before anything else happens; then it goes the way of every new secret. One line end behind it
-    is cut off.
+    is cut off. A private key in PEM keeps its lines, so it comes on standard input or by --file.
 
     [dim]Example:[/] pass caseforge/key | credmgr import caseforge/api-key --secret-id key_1
     """
@@ -62,12 +62,19 @@ def _given(name: str, file: Path | None) -> str:
         raise UsageError("there is no secret: nothing was given")
     if len(text) > MOST_CHARACTERS:
         raise UsageError(f"a secret has at most {MOST_CHARACTERS} characters")
-    if not text.isprintable():
+    if not text.isprintable() and not _is_pem(text):
         raise UsageError(
             "the secret holds line ends or control characters",
             hint="give exactly the value, nothing around it",
         )
     return text
+
+
+def _is_pem(text: str) -> bool:
+    """Whether it is a private key in PEM (RFC 7468), which is the one secret that has lines."""
+    first, *_, last = lines = text.splitlines()
+    wrapped = first.startswith("-----BEGIN ") and last.startswith("-----END ")
+    return wrapped and all(line.isprintable() for line in lines)
 
 
 def _asked(name: str) -> str:
