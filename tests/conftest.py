@@ -45,9 +45,14 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if CI else "
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each test its folder's time limit, unless it names its own."""
+    """Give each test its folder's time limit, unless it names its own.
+
+    A test's id is the same in every process, or pytest-xdist runs none of them.
+    """
     root = Path(__file__).parent
     for item in items:
+        if " object at 0x" in item.nodeid:
+            raise pytest.UsageError(f"name the parameters of this test: {item.nodeid}")
         folder = item.path.relative_to(root).parts[0] if item.path.is_relative_to(root) else ""
         if folder in SECONDS and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(SECONDS[folder]))

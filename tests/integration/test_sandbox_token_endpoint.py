@@ -164,7 +164,7 @@ def test_two_authorization_headers_are_an_invalid_request(box: Box) -> None:
         ("application/x-www-form-urlencoded", b"grant_type=a&grant_type=a"),
         ("application/x-www-form-urlencoded", b"grant_type=%FF"),
         ("application/x-www-form-urlencoded", b"\xff=1"),
-        ("application/x-www-form-urlencoded", gzip.compress(b"grant_type=a")),
+        ("application/x-www-form-urlencoded", gzip.compress(b"grant_type=a", mtime=0)),
         ("application/x-www-form-urlencoded", b"&".join(b"a%d=1" % n for n in range(200))),
         ("application/x-www-form-urlencoded", b""),
     ],
