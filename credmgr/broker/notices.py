@@ -71,7 +71,16 @@ class Notices:
             body = (
                 f"{text}\nConsumers get none until it is mended; `credmgr show {name}` says more."
             )
-            alert = Alert(key, finding.severity, credential.owner, text, body, now)
+            alert = Alert(
+                key=key,
+                severity=finding.severity,
+                owner=credential.owner,
+                title=text,
+                body=body,
+                at=now,
+                facts={"credential": name, "reason": error.code},
+                environment=credential.environment,
+            )
             event = Event(self._actor, "token.refused", name, {"reason": error.code})
             self._ledger.queue_alerts([alert], event)
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from credmgr.model.credential import Environment
+
 
 class Severity(StrEnum):
     """How bad a finding is."""
@@ -47,6 +49,11 @@ class Alert:
         body: What happened and what to do, lines of plain text.
         at: When it was raised.
         facts: Ids and names; never a value.
+        environment: That of the credential that it is about, if it is about one.
+        resolved: Whether it tells that what was raised under this key has ended.
+        once: Whether it tells of something that happened and has no end: nobody is reminded of it.
+        id: Of one message to one channel; the same when its delivery is repeated.
+        items: The alerts that it stands for, when it sums up several.
     """
 
     key: str
@@ -56,3 +63,13 @@ class Alert:
     body: str
     at: datetime
     facts: Mapping[str, str] = field(default_factory=dict)
+    environment: Environment | None = None
+    resolved: bool = False
+    once: bool = False
+    id: str = ""
+    items: tuple["Alert", ...] = ()
+
+    @property
+    def rule(self) -> str:
+        """What its key begins with: the rule or event, without the object."""
+        return self.key.partition("/")[0]

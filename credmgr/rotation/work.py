@@ -254,8 +254,9 @@ class Work:
                 return ()
 
     def _lasting_alert(self, row: Rotation, severity: Severity, text: str) -> Alert:
-        """One that stays true when the rotation moves on."""
-        return replace(self._alert(row, severity, text), key=f"orphan/{row.credential}/{row.label}")
+        """One that the rotation does not take back when it moves on."""
+        key = f"orphan/{row.credential}/{row.label}"
+        return replace(self._alert(row, severity, text), key=key, once=True)
 
     def _alert(self, row: Rotation, severity: Severity, text: str) -> Alert:
         return Alert(
@@ -266,4 +267,5 @@ class Work:
             body="\n".join(f"{number}. {step}" for number, step in enumerate(row.steps, 1)),
             at=self.now(),
             facts={"credential": row.credential, "rotation": str(row.id)},
+            environment=self.credential.environment,
         )

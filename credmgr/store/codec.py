@@ -25,6 +25,7 @@ from credmgr.model.finding import Alert, Severity
 from credmgr.model.names import Name
 
 _TICK: Final = timedelta(microseconds=1)
+_ALERT_TEXTS: Final = ("key", "owner", "title", "body", "id")
 
 
 def utc(moment: datetime) -> datetime:
@@ -137,17 +138,34 @@ def changed_fields(before: str, after: str) -> Sequence[str]:
 
 
 def alert_body(alert: Alert) -> str:
-    """The canonical text of an alert."""
-    return canonical(
-        asdict(alert) | {"severity": alert.severity.value, "at": moment_text(alert.at)}
-    )
+    """The canonical text of an alert, without what says nothing."""
+    return canonical(_alert_fields(alert))
 
 
 def alert(text: str) -> Alert:
     """What `alert_body` wrote."""
-    fields = json.loads(text)
-    severity, at = Severity(fields["severity"]), datetime.fromisoformat(fields["at"])
-    return Alert(**fields | {"severity": severity, "at": at})
+    return _alert(json.loads(text))
+
+
+def _alert_fields(alert: Alert) -> Mapping[str, object]:
+    said = {name: getattr(alert, name) for name in _ALERT_TEXTS}
+    said |= {"severity": alert.severity.value, "at": moment_text(alert.at), "facts": alert.facts}
+    if alert.environment is not None:
+        said["environment"] = alert.environment.value
+    if alert.items:
+        said["items"] = [_alert_fields(item) for item in alert.items]
+    return said | {name: True for name in ("resolved", "once") if getattr(alert, name)}
+
+
+def _alert(fields: Mapping[str, Any]) -> Alert:
+    environment = fields.get("environment")
+    read = {
+        "severity": Severity(fields["severity"]),
+        "at": datetime.fromisoformat(fields["at"]),
+        "environment": None if environment is None else Environment(environment),
+        "items": tuple(_alert(item) for item in fields.get("items", ())),
+    }
+    return Alert(**{**fields, **read})
 
 
 def _place(fields: Mapping[str, str]) -> Place:

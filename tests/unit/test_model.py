@@ -4,7 +4,7 @@ import copy
 import json
 import pickle
 from collections.abc import Callable
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from threading import Event
 
 import pytest
@@ -15,6 +15,7 @@ from credmgr.errors import CredmgrError, InvalidName, ManifestError, Problem
 from credmgr.model.clock import SystemClock
 from credmgr.model.consumer import Consumer, Grant, Readable
 from credmgr.model.credential import Place, Schedule
+from credmgr.model.finding import Alert, Severity
 from credmgr.model.names import PATTERN, Name
 from credmgr.model.rotation import MOVING, State
 from credmgr.model.secret import Fingerprinter, Secret
@@ -121,3 +122,10 @@ def test_problems_are_sorted_by_place() -> None:
     error = ManifestError([first, second])
     assert error.message == "a.yaml:1:9: early\na.yaml:2:1: late; mend it"
     assert str(Problem("a.yaml", 0, 0, "is no file")) == "a.yaml: is no file"
+
+
+def test_an_alert_names_its_rule_by_the_beginning_of_its_key() -> None:
+    alert = Alert(
+        "key-age/caseforge/app", Severity.INFO, "", "", "", datetime(2026, 1, 1, tzinfo=UTC)
+    )
+    assert alert.rule == "key-age"

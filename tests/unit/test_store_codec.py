@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta, timezone
 from zoneinfo import ZoneInfo
 
@@ -110,18 +111,23 @@ def test_equal_declarations_have_equal_texts_whatever_order_they_were_written_in
     assert codec.declaration(turned) == codec.declaration(credential)
 
 
-@given(
-    st.builds(
-        Alert,
-        key=texts,
-        severity=st.sampled_from(Severity),
-        owner=texts,
-        title=texts,
-        body=texts,
-        at=st.datetimes(timezones=st.just(UTC)),
-        facts=st.dictionaries(texts, texts, max_size=3),
-    )
+alerts = st.builds(
+    Alert,
+    key=texts,
+    severity=st.sampled_from(Severity),
+    owner=texts,
+    title=texts,
+    body=texts,
+    at=st.datetimes(timezones=st.just(UTC)),
+    facts=st.dictionaries(texts, texts, max_size=3),
+    environment=st.none() | st.sampled_from(Environment),
+    resolved=st.booleans(),
+    once=st.booleans(),
+    id=texts,
 )
+
+
+@given(st.builds(replace, alerts, items=st.lists(alerts, max_size=2).map(tuple)))
 def test_an_alert_comes_back_as_it_was(alert: Alert) -> None:
     assert codec.alert(codec.alert_body(alert)) == alert
 
