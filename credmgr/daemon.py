@@ -37,11 +37,11 @@ from credmgr.manifest.plan import Plan
 from credmgr.model.audit import Event as AuditEvent
 from credmgr.model.finding import Alert, Finding, Severity
 from credmgr.model.names import Name
-from credmgr.policy.alerts import deliver
+from credmgr.policy.delivery import Dispatcher
 from credmgr.store.heartbeats import Heartbeat
 
 HEARTBEAT: Final = timedelta(seconds=10)
-ALERTS: Final = timedelta(seconds=5)
+ALERTS: Final = timedelta(seconds=2)
 CHECKPOINT: Final = timedelta(minutes=1)
 TOKENS: Final = timedelta(seconds=1)
 USAGE: Final = timedelta(seconds=10)
@@ -86,6 +86,7 @@ class Daemon:
         self._in_flight: dict[Name, Future[None]] = {}
         self._lock = Lock()
         self._pool = ThreadPoolExecutor(app.manifest.daemon.workers, thread_name_prefix="rotation")
+        self._dispatcher = Dispatcher(app.store.outbox, app.store.ledger, app.clock, app.actor)
         self._started_at = app.clock.now()
 
     def run(self) -> bool:
@@ -155,14 +156,9 @@ class Daemon:
         )
 
     def alerts(self) -> None:
-        """Deliver what waits in the outbox."""
-        app = self._app
-        deliver(
-            app.store.ledger,
-            app.manifest.notifiers,
-            lambda name: app.outside.notifiers[name],
-            app.clock,
-        )
+        """Write the messages that are due, and set out to deliver them."""
+        notifiers = self._app.outside.notifiers
+        self._dispatcher.tick(self._app.manifest.alerts, notifiers.__getitem__)
 
     def checkpoint(self) -> None:
         """Keep the audit chain's head outside the database, to notice a cut tail."""
@@ -232,7 +228,7 @@ class Daemon:
         bound = self._app.manifest.daemon.drain
         _log.info("stopping", in_flight=sum(not f.done() for f in self._in_flight.values()))
         self._app.engine.stopping.set()
-        done = self._settle(bound)
+        done = self._settle(bound) & self._dispatcher.close(HEARTBEAT)
         self._pool.shutdown(wait=done, cancel_futures=True)
         self._guarded("usage", self._app.broker.flush)()
         self._guarded("checkpoint", self.checkpoint)()

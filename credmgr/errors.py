@@ -37,7 +37,7 @@ CredmgrError
 │   ├── OutcomeUnknown    (r)   the call may have been applied
 │   ├── OperatorNeeded          a person has to act; carries the task
 │   └── IssuerUnavailable (r)   carries retry_after
-├── NotifierError         (r)
+├── NotifierError         (r)   by plugins/notifier.py, NotifierRefused: this message is not wanted
 └── BrokerError                 a consumer asked for a token or a secret
     ├── NotGranted              it may not, or there is none: the two look alike
     ├── ScopeNotGranted         wider than it may

@@ -1,10 +1,14 @@
 """Checked entries → the model."""
 
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from credmgr.manifest import schema
+from credmgr.manifest import alerting, schema
+from credmgr.manifest.entry import DAYS
 from credmgr.manifest.manifest import ApiSettings, DaemonSettings, StateSettings
 from credmgr.model.consumer import Consumer, Grant
 from credmgr.model.credential import (
@@ -18,6 +22,7 @@ from credmgr.model.credential import (
     Window,
 )
 from credmgr.model.names import Name
+from credmgr.model.routing import Match, Pace, QuietHours, Route, Routing
 
 
 def state(entry: schema.StateEntry, home: Path) -> StateSettings:
@@ -47,6 +52,44 @@ def api(entry: schema.ApiEntry, home: Path) -> ApiSettings:
         host, _, port = entry.listen.rpartition(":")
         listen = (host.strip("[]"), int(port))
     return ApiSettings(home / entry.socket, listen, entry.hosts, entry.enabled)
+
+
+def routing(entry: alerting.AlertsEntry, channels: Iterable[str]) -> Routing:
+    """Where alerts go.
+
+    Args:
+        entry: What the manifest says.
+        channels: The notifiers that there are.
+
+    Raises:
+        InvalidName: A channel is outside the grammar.
+    """
+    known, pace = _names(channels), _pace(entry, Pace())
+    default = known if entry.default is None else _names(entry.default)
+    routes = (Route(_match(one.match), _names(one.to), _pace(one, pace)) for one in entry.routes)
+    return Routing(known, tuple(routes), Route(Match(), default, pace))
+
+
+def _names(texts: Iterable[str]) -> tuple[Name, ...]:
+    return tuple(Name(text) for text in texts)
+
+
+def _match(entry: alerting.MatchEntry) -> Match:
+    environments = frozenset(entry.environment or ())
+    return Match(entry.owner or (), environments, entry.severity, entry.rule or ())
+
+
+def _pace(entry: alerting.PaceEntry, before: Pace) -> Pace:
+    """What an entry says of itself, the rest as `before`."""
+    said: dict[str, Any] = {
+        name: getattr(entry, name)
+        for name in ("group_by", "group_wait", "group_interval", "remind_every")
+        if name in entry.model_fields_set
+    }
+    if entry.quiet_hours is not None:
+        quiet = entry.quiet_hours
+        said["quiet"] = QuietHours(_span(quiet.days, quiet.start, quiet.end), quiet.zone)
+    return replace(before, **said)
 
 
 def consumer(name: str, entry: schema.ConsumerEntry) -> Consumer:
@@ -117,5 +160,8 @@ def _target(entry: schema.TargetEntry, name: str) -> Target:
 
 
 def _window(entry: schema.WindowEntry) -> Window:
-    days = frozenset(schema.DAYS.index(day) + 1 for day in entry.days)
-    return Window(days, entry.start, entry.end)
+    return _span(entry.days, entry.start, entry.end)
+
+
+def _span(days: Iterable[str], start: time, end: time) -> Window:
+    return Window(frozenset(DAYS.index(day) + 1 for day in days), start, end)

@@ -185,6 +185,29 @@ def the_api_stays_on_this_machine(draft: Draft) -> Iterator[Problem]:
         )
 
 
+def channels_exist(draft: Draft) -> Iterator[Problem]:
+    """Alerts go to notifiers that are declared."""
+    routing = draft.section("alerts")
+    places: list[tuple[Trail, Any]] = [(("alerts", "default"), routing.get("default"))]
+    for number, route in _routes(draft):
+        places.append((("alerts", "routes", number, "to"), route.get("to")))
+    for trail, names in places:
+        for number, name in _texts(names):
+            yield from _unknown(draft, ["notifiers"], name, (*trail, number))
+
+
+def routes_can_be_reached(draft: Draft) -> Iterator[Problem]:
+    """After a route that takes every alert there is none."""
+    taken: Spot | None = None
+    for number, route in _routes(draft):
+        spot = draft.tree.at(("alerts", "routes", number))
+        if taken is not None:
+            what = "no alert comes to this route: one before it takes them all"
+            yield spot.problem(what, f"put it first, or give a `match` to {taken}")
+        elif not route.get("match"):
+            taken = spot
+
+
 def client_ids_fit_the_kind(draft: Draft) -> Iterator[Problem]:
     """An OAuth client has a client id, an API key has none."""
     for at, entry in _mappings(draft, "credentials"):
@@ -309,6 +332,13 @@ def _targets(draft: Draft) -> Iterator[tuple[Trail, Any]]:
             yield (*at, "targets", number), target
 
 
+def _routes(draft: Draft) -> Iterator[tuple[int, dict[str, Any]]]:
+    routes = draft.section("alerts").get("routes")
+    for number, route in enumerate(routes if isinstance(routes, list) else ()):
+        if isinstance(route, dict):
+            yield number, route
+
+
 def _grants(draft: Draft) -> Iterator[tuple[Trail, dict[str, Any]]]:
     for at, entry in _mappings(draft, "consumers"):
         grants = entry.get("grants")
@@ -335,6 +365,8 @@ CHECKS: Final[tuple[Check, ...]] = (
     grants_can_be_used,
     consumers_are_told_apart,
     the_api_stays_on_this_machine,
+    channels_exist,
+    routes_can_be_reached,
     client_ids_fit_the_kind,
     client_ids_are_not_shared,
     accounts_are_not_shared,

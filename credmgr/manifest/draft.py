@@ -11,6 +11,7 @@ from credmgr.errors import InvalidName, PluginError, Problem
 from credmgr.manifest import building, messages, schema
 from credmgr.manifest.binding import bind
 from credmgr.manifest.catalogue import PluginCatalogue
+from credmgr.manifest.entry import Entry
 from credmgr.manifest.forms import nearest
 from credmgr.manifest.leaks import shown
 from credmgr.manifest.manifest import Configured
@@ -23,7 +24,7 @@ from credmgr.plugins.loading import BACKENDS, ISSUERS, NOTIFIERS, SINKS
 from credmgr.plugins.notifier import NotifierFactory
 from credmgr.plugins.sink import SinkFactory
 
-M = TypeVar("M", bound=schema.Entry)
+M = TypeVar("M", bound=Entry)
 
 GROUPS: Final = {
     "backends": BACKENDS,

@@ -58,6 +58,7 @@ def _manifest(draft: Draft, root: Root, files: tuple[Path, ...], digest: str) ->
         consumers=_named(draft.consumers),
         credentials=_named(draft.credentials),
         policies=root.policies,
+        alerts=building.routing(root.alerts, draft.notifiers),
         home=draft.home,
         files=files,
         digest=digest,

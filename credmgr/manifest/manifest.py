@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 from credmgr.model.consumer import Consumer
 from credmgr.model.credential import Credential
 from credmgr.model.names import Name
+from credmgr.model.routing import Routing
 from credmgr.plugins.backend import BackendFactory
 from credmgr.plugins.issuer import IssuerFactory
 from credmgr.plugins.notifier import NotifierFactory
@@ -100,6 +101,7 @@ class Manifest:
         consumers: Workloads and what they may read.
         credentials: What credmgr manages.
         policies: Names of rule packs.
+        alerts: Who is told of what, and when.
         variables: The variable in which a credential is handed to a command, where declared.
         home: The manifest's folder, absolute; relative paths start from it.
         files: Every file read, absolute, the manifest first.
@@ -119,4 +121,5 @@ class Manifest:
     files: tuple[Path, ...]
     digest: str
     policies: tuple[str, ...] = field(default=())
+    alerts: Routing = field(default_factory=Routing)
     variables: Mapping[Name, str] = field(default_factory=dict)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from credmgr.manifest.durations import format_duration
-from credmgr.manifest.schema import DAYS
+from credmgr.manifest.entry import DAYS
 from credmgr.model.credential import (
     Credential,
     CredentialStatus,

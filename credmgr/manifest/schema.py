@@ -5,11 +5,10 @@ What one value cannot say by itself is in `checks.py`.
 """
 
 from pathlib import PurePosixPath
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -18,6 +17,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticKnownError
 
+from credmgr.manifest.alerting import AlertsEntry
+from credmgr.manifest.entry import DAYS, Day, Entry, distinct, some
 from credmgr.manifest.forms import (
     ClockTime,
     CronText,
@@ -33,13 +34,10 @@ from credmgr.manifest.forms import (
     Zone,
     refuse,
 )
-from credmgr.manifest.leaks import shown
 from credmgr.model.consumer import Readable
 from credmgr.model.credential import Drift, Environment, Kind
 
 VERSION: Final = 1
-DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 
 def _version(value: int) -> int:
@@ -56,19 +54,6 @@ def _inside(text: str) -> str:
     return text
 
 
-def _distinct(items: tuple[Any, ...]) -> tuple[Any, ...]:
-    twice = next((item for number, item in enumerate(items) if item in items[:number]), None)
-    if twice is not None:
-        raise refuse(f"{shown(str(twice))} is listed twice")
-    return items
-
-
-def _some(items: tuple[Any, ...]) -> tuple[Any, ...]:
-    if not items:
-        raise refuse("must not be empty")
-    return _distinct(items)
-
-
 def _short_place(value: Any) -> Any:
     if isinstance(value, str):
         return {"backend": value}
@@ -79,15 +64,9 @@ def _short_place(value: Any) -> Any:
     return value
 
 
-Scopes = Annotated[tuple[ScopeText, ...], AfterValidator(_distinct)]
+Scopes = Annotated[tuple[ScopeText, ...], AfterValidator(distinct)]
 Fraction = Annotated[float, Field(ge=0, le=0.5, strict=True)]
 Count = Annotated[StrictInt, Field(ge=1, le=1000)]
-
-
-class Entry(BaseModel):
-    """A mapping of the manifest: unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class StateEntry(Entry):
@@ -129,7 +108,7 @@ class ApiEntry(Entry):
     """An address and port to serve it on as well, to bearers only."""
     beyond_loopback: StrictBool = False
     """Whether `listen` may be reached from other machines: it is HTTP without TLS."""
-    hosts: Annotated[tuple[HostText, ...], AfterValidator(_distinct)] = ()
+    hosts: Annotated[tuple[HostText, ...], AfterValidator(distinct)] = ()
     """Further values of the Host header that are taken, of a proxy of yours for example."""
 
 
@@ -204,7 +183,7 @@ TargetText = Annotated[
 class WindowEntry(Entry):
     """A part of the week in which a scheduled rotation may start."""
 
-    days: Annotated[tuple[Day, ...], AfterValidator(_some)] = DAYS
+    days: Annotated[tuple[Day, ...], AfterValidator(some)] = DAYS
     """On which days it opens; every day unless given."""
     start: ClockTime = Field(examples=['"01:00"'])
     """When it opens, local time of `zone`."""
@@ -289,7 +268,7 @@ class GrantEntry(Entry):
 
     credential: Text = Field(examples=["caseforge/api-key"])
     """A name under `credentials`."""
-    read: Annotated[tuple[Readable, ...], AfterValidator(_some)] = Field(examples=["[secret]"])
+    read: Annotated[tuple[Readable, ...], AfterValidator(some)] = Field(examples=["[secret]"])
     """`secret`, `token`, or both."""
     scopes: Scopes = ()
     """The scopes its tokens may have at most; those of the credential unless given."""
@@ -340,7 +319,7 @@ class Part(Entry):
     """Workloads that read secrets or tokens, by name."""
     credentials: dict[str, CredentialEntry] = Field(default_factory=dict)
     """What credmgr manages, by name."""
-    policies: Annotated[tuple[NameText, ...], AfterValidator(_distinct)] = ()
+    policies: Annotated[tuple[NameText, ...], AfterValidator(distinct)] = ()
     """Names of rule packs."""
 
 
@@ -357,6 +336,8 @@ class Root(Part):
     """How `credmgr run` works."""
     api: ApiEntry = Field(default_factory=ApiEntry)
     """The HTTP API that `credmgr run` serves."""
+    alerts: AlertsEntry = Field(default_factory=AlertsEntry)
+    """Who is told of what, and when."""
     defaults: DefaultsEntry = Field(default_factory=DefaultsEntry)
     """What credentials say unless they say otherwise."""
 

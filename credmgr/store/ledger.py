@@ -31,7 +31,6 @@ from credmgr.store import (
     rotations,
     usage,
 )
-from credmgr.store.alerts import PendingAlert
 from credmgr.store.credentials import Enrolment
 from credmgr.store.database import Database
 from credmgr.store.heartbeats import Heartbeat
@@ -213,25 +212,10 @@ class SqlLedger:
             leases.release(tx, lease)
 
     def queue_alerts(self, raised: Sequence[Alert], event: Event) -> None:
-        """Put alerts into the outbox; one whose key is still waiting there is replaced."""
+        """Put alerts into the outbox: what they say of their keys counts from now on."""
         with self._database.write() as tx:
             alerts.queue(tx, raised)
             tx.record(event)
-
-    def pending_alerts(self, now: datetime, limit: int) -> Sequence[PendingAlert]:
-        """Alerts to deliver now, longest waiting first."""
-        with self._database.read() as connection:
-            return alerts.pending(connection, now, limit)
-
-    def alert_delivered(self, identity: UUID, now: datetime) -> None:
-        """Take an alert out; nothing happens when it was replaced or delivered meanwhile."""
-        with self._database.write() as tx:
-            alerts.delivered(tx, identity, now)
-
-    def alert_failed(self, identity: UUID, now: datetime, retry_at: datetime) -> None:
-        """Count a failed delivery and try again at `retry_at`; likewise."""
-        with self._database.write() as tx:
-            alerts.failed(tx, identity, now, retry_at)
 
     def open_finding(self, finding: Finding, actor: str) -> bool:
         """Open a finding, or give the open one of this key its severity and text.
@@ -243,8 +227,9 @@ class SqlLedger:
             return findings.open_one(tx, finding, actor)
 
     def resolve_finding(self, key: str, actor: str, now: datetime) -> bool:
-        """End the open finding of this key; False when there is none."""
+        """End the open finding of this key, and what was raised of it; False when there is none."""
         with self._database.write() as tx:
+            alerts.end(tx, [key])
             return findings.resolve(tx, key, actor, now)
 
     def acknowledge_finding(self, key: str, actor: str) -> bool:

@@ -8,12 +8,12 @@ from uuid import uuid4
 from sqlalchemy import Connection, insert, inspect, select, text
 
 from credmgr.errors import SchemaTooNew, StateError
-from credmgr.store import chain, credentials, findings
+from credmgr.store import alerts, chain, credentials, findings
 from credmgr.store.codec import moment_text
 from credmgr.store.database import Database, Transaction
 from credmgr.store.tables import meta
 
-REVISIONS: Final = ("0001", "0002", "0003")
+REVISIONS: Final = ("0001", "0002", "0003", "0004")
 """Every schema that ever was, oldest first; a migration for each is in `migrations/versions`."""
 
 _SCRIPTS: Final = Path(__file__).parent / "migrations"
@@ -90,6 +90,7 @@ def _seed(tx: Transaction, key: bytes) -> None:
         chain.KEY_ROW: chain.key_id(key),
         credentials.ENROLLING: "",
         findings.OPENING: "",
+        alerts.RAISING: "",
     }
     known = set(tx.connection.execute(select(meta.c.key)).scalars())
     rows = [{"key": name, "value": fact} for name, fact in facts.items() if name not in known]

@@ -14,6 +14,7 @@ from credmgr.store.database import BUSY, Database
 from credmgr.store.engine import address, make_file
 from credmgr.store.faults import translated
 from credmgr.store.ledger import SqlLedger
+from credmgr.store.outbox import Outbox
 from credmgr.store.tables import meta
 
 
@@ -22,12 +23,14 @@ class Store:
 
     Attributes:
         ledger: Credentials, rotations, leases, findings, alerts, usage, heartbeats.
+        outbox: Alerts on their way to people.
         audit: The audit log.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self.ledger = SqlLedger(database)
+        self.outbox = Outbox(database)
         self.audit = AuditLog(database)
 
     def __repr__(self) -> str:

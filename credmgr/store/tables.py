@@ -23,7 +23,7 @@ from credmgr.model.credential import CredentialStatus
 from credmgr.model.finding import Severity
 from credmgr.model.rotation import Request, State, Trigger
 from credmgr.model.version import VersionStatus
-from credmgr.store.types import Facts, Lines, Moment, NameText, PlainText, ScopeSet, Words
+from credmgr.store.types import Facts, KeyText, Lines, Moment, NameText, PlainText, ScopeSet, Words
 
 metadata: Final = MetaData()
 
@@ -36,6 +36,10 @@ _Counter: Final = BigInteger().with_variant(Integer, "sqlite")
 def _of_credential(*, primary_key: bool = False) -> Column[str]:
     owner = ForeignKey("credentials.name")
     return Column("credential", NameText, owner, primary_key=primary_key, nullable=False)
+
+
+def _index_where(name: str, column: str, where: str) -> Index:
+    return Index(name, column, sqlite_where=text(where), postgresql_where=text(where))
 
 
 meta: Final = Table(
@@ -158,26 +162,58 @@ findings: Final = Table(
 alerts: Final = Table(
     "alerts",
     metadata,
+    Column("key", KeyText, primary_key=True),
+    Column("body", Text, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("open", Boolean, nullable=False),
+    Column("flaps", Integer, nullable=False),
+    Column("changed_at", Moment, nullable=False),
+    Column("ended_at", Moment),
+    Column("unrouted", Moment),
+    _index_where("alerts_unrouted", "unrouted", "unrouted IS NOT NULL"),
+    _index_where("alerts_ended", "ended_at", "ended_at IS NOT NULL"),
+)
+
+tellings: Final = Table(
+    "tellings",
+    metadata,
+    Column("channel", NameText, primary_key=True),
+    Column("key", KeyText, primary_key=True),
+    Column("batch", PlainText, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("told_at", Moment),
+    Column("ready_at", Moment),
+    Column("due_at", Moment),
+    _index_where("tellings_due", "due_at", "due_at IS NOT NULL"),
+    Index("tellings_batch", "channel", "batch"),
+    Index("tellings_key", "key"),
+)
+
+messages: Final = Table(
+    "messages",
+    metadata,
     Column("id", Uuid, primary_key=True),
-    Column("key", PlainText, nullable=False),
+    Column("channel", NameText, nullable=False),
+    Column("batch", PlainText, nullable=False),
     Column("body", Text, nullable=False),
     Column("created_at", Moment, nullable=False),
-    Column("deliver_after", Moment, nullable=False),
+    Column("due_at", Moment),
     Column("attempts", Integer, nullable=False),
+    Index("messages_batch", "channel", "batch", "created_at"),
+    _index_where("messages_due", "due_at", "due_at IS NOT NULL"),
+    Index("messages_created", "created_at"),
+)
+
+channels: Final = Table(
+    "channels",
+    metadata,
+    Column("name", NameText, primary_key=True),
+    Column("attempts", Integer, nullable=False),
+    Column("retry_at", Moment, nullable=False),
     Column("delivered_at", Moment),
-    Index(
-        "alerts_one_pending",
-        "key",
-        unique=True,
-        sqlite_where=text("delivered_at IS NULL"),
-        postgresql_where=text("delivered_at IS NULL"),
-    ),
-    Index(
-        "alerts_pending",
-        "deliver_after",
-        sqlite_where=text("delivered_at IS NULL"),
-        postgresql_where=text("delivered_at IS NULL"),
-    ),
+    Column("why", PlainText, nullable=False),
+    Column("owner", PlainText, nullable=False),
+    Column("until", Moment, nullable=False),
 )
 
 usage: Final = Table(

@@ -84,6 +84,18 @@ class PlainText(TypeDecorator[str]):
         return None if value is None else plain_text(value)
 
 
+class KeyText(PlainText):
+    """The same, ordered by its characters on both databases, so that a prefix is a range."""
+
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """The column type of this database."""
+        return dialect.type_descriptor(
+            Text(collation="C" if dialect.name == "postgresql" else None)
+        )
+
+
 class Facts(TypeDecorator[Mapping[str, str]]):
     """A mapping of text to text as canonical JSON."""
 

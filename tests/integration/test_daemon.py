@@ -34,6 +34,7 @@ daemon: {tick: 1s, drain: 2s, workers: 2}
 backends: {local: {plugin: local, path: secrets}}
 issuers: {dashboard: {plugin: manual}}
 notifiers: {log: {plugin: log}}
+alerts: {group_wait: 0s}
 defaults: {owner: payments, environment: development, store: local}
 credentials:
   caseforge/api-key: {kind: api-key, issuer: dashboard}
@@ -82,8 +83,9 @@ def test_a_person_hears_of_a_task_through_the_notifiers(app: App) -> None:
     settled(one)
     with capture_logs() as lines:
         one.alerts()
+        assert one._dispatcher.settle(timedelta(seconds=20))
     assert any(NAME in line["event"] for line in lines)
-    assert app.store.ledger.pending_alerts(app.clock.now(), 10) == []
+    assert not app.store.outbox.has_news(app.clock.now())
     one.drain()
 
 
@@ -323,7 +325,7 @@ def test_a_cut_audit_chain_stays_evident_and_is_told_once(app: App) -> None:
         with pytest.raises(AuditBroken, match="no longer has record"):
             one.checkpoint()
     assert app.manifest.state.checkpoint.read_bytes() == before
-    assert len(app.store.ledger.pending_alerts(app.clock.now(), 10)) == 1
+    assert len(app.store.outbox.open_alerts()) == 1
     with pytest.raises(AuditBroken):
         app.verify_audit()
     one.drain()

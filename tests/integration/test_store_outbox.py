@@ -1,19 +1,38 @@
 """Alerts that wait, findings, uses, and signs of life."""
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
+from threading import Barrier
+from typing import Final
 from uuid import UUID, uuid4
 
 import pytest
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Uuid, column, insert, table
 
+from credmgr.errors import NotifierError
 from credmgr.model.audit import Event
+from credmgr.model.credential import Environment
 from credmgr.model.finding import Alert, Finding, Severity
 from credmgr.model.names import Name
 from credmgr.model.usage import Usage
-from credmgr.store import Store
+from credmgr.policy.delivery import Dispatcher
+from credmgr.store import Store, codec, schema
+from credmgr.store.alerts import withdraw
+from credmgr.store.database import BUSY, Database
+from credmgr.store.engine import address, make_file
 from credmgr.store.heartbeats import Heartbeat
-from tests.integration.conftest import NAME, OWNER, Bench, enrol
+from credmgr.store.types import Moment
+from credmgr.testing.clock import FakeClock
+from tests.alert_world import DAY, HOUR, MAIL, MINUTE, alerts_in
+from tests.integration.conftest import KEY, NAME, OWNER, Bench, enrol
 
+BEFORE: Final = "0003"
+"""The schema before alerts had channels."""
 RAISED = Event(OWNER, "alert.raised", NAME)
 
 
@@ -26,62 +45,110 @@ def last_action(store: Store) -> str:
 
 
 class TestAlerts:
-    def test_one_waits_until_it_is_delivered(self, store: Store, bench: Bench) -> None:
-        now = bench.clock.now()
-        store.ledger.queue_alerts([alert(bench), alert(bench, "b")], RAISED)
-        pending = store.ledger.pending_alerts(now, 9)
-        assert [each.alert for each in pending] == [alert(bench, "b"), alert(bench)]
-        assert len(store.ledger.pending_alerts(now, 1)) == 1
-        assert store.ledger.pending_alerts(now - timedelta(seconds=1), 9) == []
-        store.ledger.alert_delivered(pending[0].id, now)
-        assert last_action(store) == "alert.delivered"
-        assert [each.alert.key for each in store.ledger.pending_alerts(now, 9)] == ["rule/object"]
+    """What `tests/unit` tries on SQLite alone, here on both databases, and what the store adds."""
 
-    def test_a_failed_one_comes_again_later(self, store: Store, bench: Bench) -> None:
-        now = bench.clock.now()
-        store.ledger.queue_alerts([alert(bench)], RAISED)
-        (pending,) = store.ledger.pending_alerts(now, 9)
-        retry_at = now + timedelta(minutes=1)
-        store.ledger.alert_failed(pending.id, now, retry_at)
-        assert last_action(store) == "alert.failed"
-        assert store.ledger.pending_alerts(now, 9) == []
-        (again,) = store.ledger.pending_alerts(retry_at, 9)
-        assert (again.id, again.attempts) == (pending.id, 1)
+    def test_one_is_routed_told_and_ended(self, state_url: str, tmp_path: Path) -> None:
+        with alerts_in(tmp_path, state_url) as world:
+            world.raises(world.alert(), world.alert("key-age/b", environment=Environment.TEST))
+            world.run(MINUTE)
+            world.ends("key-age/b")
+            world.run(HOUR, MINUTE)
+            world.run(DAY, HOUR)
+            counts = [len(one.items) for one in world.mail.heard]
+            assert (counts, world.mail.titles[1:]) == (
+                [2, 0, 0],
+                ["key-age/b is well again", "Still open: key-age/app is amiss"],
+            )
+            world.clock.advance(DAY * 8)
+            world.store.outbox.forget(world.clock.now())
+            assert [one.key for one in world.store.outbox.open_alerts()] == ["key-age/app"]
+            world.store.audit.verify()
 
-    def test_the_same_key_replaces_what_waits_and_keeps_its_backoff(
-        self, store: Store, bench: Bench
+    def test_a_channel_that_fails_waits_and_then_goes_on(
+        self, state_url: str, tmp_path: Path
     ) -> None:
-        store.ledger.queue_alerts([alert(bench)], RAISED)
-        (old,) = store.ledger.pending_alerts(bench.clock.now(), 9)
-        retry_at = bench.clock.now() + timedelta(minutes=1)
-        store.ledger.alert_failed(old.id, bench.clock.now(), retry_at)
-        newer = [alert(bench, text="worse"), alert(bench, text="worst")]
-        store.ledger.queue_alerts(newer, RAISED)
-        assert store.ledger.pending_alerts(bench.clock.now(), 9) == []
-        (pending,) = store.ledger.pending_alerts(retry_at, 9)
-        assert (pending.alert.title, pending.attempts) == ("worst", 1)
+        with alerts_in(tmp_path, state_url) as world:
+            world.mail.problem = NotifierError("no answer")
+            world.raises(world.alert())
+            world.run(MINUTE)
+            (state,) = world.store.outbox.states([MAIL])
+            assert state.waiting == 1
+            assert state.attempts > 1
+            world.mail.problem = None
+            world.run(HOUR, MINUTE)
+            assert world.mail.titles == ["key-age/app is amiss"]
 
-    def test_a_delivery_of_the_old_text_does_not_count_for_the_new(
-        self, store: Store, bench: Bench
+    def test_daemons_at_one_time_send_each_message_once(
+        self, state_url: str, tmp_path: Path
     ) -> None:
-        now = bench.clock.now()
-        store.ledger.queue_alerts([alert(bench)], RAISED)
-        (old,) = store.ledger.pending_alerts(now, 9)
-        store.ledger.queue_alerts([alert(bench, text="worse")], RAISED)
-        head = store.audit.checkpoint()
-        store.ledger.alert_delivered(old.id, now)
-        store.ledger.alert_failed(old.id, now, now)
-        assert store.audit.checkpoint() == head
-        (pending,) = store.ledger.pending_alerts(now, 9)
-        assert pending.alert.title == "worse"
+        with alerts_in(tmp_path, state_url) as world:
+            daemons = [world.dispatcher(f"daemon-{number}") for number in range(3)]
+            alerts = [world.alert(f"key-age/{n}", owner=f"team-{n % 7}") for n in range(21)]
+            start = Barrier(3)
 
-    def test_a_delivered_key_may_be_raised_again(self, store: Store, bench: Bench) -> None:
-        now = bench.clock.now()
-        for _ in range(2):
-            store.ledger.queue_alerts([alert(bench)], RAISED)
-            (pending,) = store.ledger.pending_alerts(now, 9)
-            store.ledger.alert_delivered(pending.id, now)
-        assert store.ledger.pending_alerts(now, 9) == []
+            def work(one: Dispatcher, mine: Sequence[Alert]) -> None:
+                start.wait()
+                world.raises(*mine)
+                for _ in range(20):
+                    one.tick(world.routing, world.open_channel)
+                    one.settle(timedelta(seconds=5))
+
+            with ThreadPoolExecutor(3) as pool:
+                shares = [alerts[number::3] for number in range(3)]
+                list(pool.map(work, daemons, shares))
+            world.run(HOUR, MINUTE)
+            closed = [one.close(timedelta(seconds=5)) for one in daemons]
+            assert closed == [True] * 3
+            told = [item.key for one in world.mail.heard for item in one.items or (one,)]
+            assert sorted(told) == sorted(one.key for one in alerts)
+
+    @pytest.mark.parametrize("key", ["rotation/a/operator", "rotation/a/ü"])
+    def test_what_is_true_no_more_ends_by_its_prefix(
+        self, store: Store, bench: Bench, key: str
+    ) -> None:
+        others = [
+            "rotation/a",
+            "rotation/a-b/operator",
+            "rotation/b/x",
+            "Rotation/a/x",
+            "rotation/A/x",
+        ]
+        store.ledger.queue_alerts([alert(bench, one) for one in (key, *others)], RAISED)
+        with store.ledger._database.write() as tx:
+            withdraw(tx, "rotation/a/")
+        assert {one.key for one in store.outbox.open_alerts()} == set(others)
+
+    def test_what_waited_in_an_older_database_is_told(self, state_url: str, tmp_path: Path) -> None:
+        clock = FakeClock()
+        older = Alert("rotation/a/operator", Severity.INFO, "team", "parked", "", clock.now())
+        make_older(state_url, older)
+        with alerts_in(tmp_path, state_url) as world:
+            assert world.store.outbox.open_alerts() == [older]
+            world.run(MINUTE)
+            assert world.mail.titles == [older.title]
+
+
+def make_older(url: str, waiting: Alert) -> None:
+    """A database as it was before there were channels, with an alert that waits in it."""
+    where = address(url)
+    if where.file is not None:
+        make_file(where.file, BUSY)
+    database = Database(where, FakeClock(), KEY, OWNER, BUSY)
+    config = Config()
+    config.set_main_option("script_location", str(schema._SCRIPTS))
+    values = {"id": uuid4(), "key": waiting.key, "body": codec.alert_body(waiting)}
+    moments = {"created_at": waiting.at, "deliver_after": waiting.at, "attempts": 0}
+    with database.write() as tx:
+        config.attributes["connection"] = tx.connection
+        command.upgrade(config, BEFORE)
+        columns = [
+            column("id", Uuid),
+            column("created_at", Moment),
+            column("deliver_after", Moment),
+        ]
+        before = table("alerts", *columns, *map(column, ("key", "body", "attempts")))
+        tx.connection.execute(insert(before), {**values, **moments})
+    database.close()
 
 
 class TestFindings:
@@ -193,12 +260,6 @@ class TestHeartbeats:
         store.ledger.beat(one)
         store.ledger.beat(two)
         assert store.ledger.heartbeats() == [two]
-
-
-@pytest.mark.parametrize("limit", [0, 1])
-def test_a_limit_is_kept(store: Store, bench: Bench, limit: int) -> None:
-    store.ledger.queue_alerts([alert(bench), alert(bench, "b")], RAISED)
-    assert len(store.ledger.pending_alerts(bench.clock.now(), limit)) == limit
 
 
 class TestPurges:

@@ -115,7 +115,7 @@ class TestMoving:
         assert held == replace(created, reason=r"an answer with \x00 and \udc80 in it")
         assert store.ledger.versions(NAME) == [issued]
         assert store.ledger.enrolled(NAME).next_due_at == due
-        assert [pending.alert for pending in store.ledger.pending_alerts(now, 9)] == [alert]
+        assert store.outbox.open_alerts() == [alert]
         line = store.ledger.journal(row.id)[-1]
         assert (line.at, line.state, line.text) == (now, State.CREATED, held.reason)
         assert store.audit.records(0, 99)[-1].event.facts == {"text": held.reason}

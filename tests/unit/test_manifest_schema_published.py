@@ -11,13 +11,14 @@ import pytest
 import yaml
 
 from credmgr.manifest import load
+from credmgr.manifest.alerting import AlertsEntry, MatchEntry, QuietEntry, RouteEntry
+from credmgr.manifest.entry import Entry
 from credmgr.manifest.publish import json_schema, main
 from credmgr.manifest.schema import (
     ApiEntry,
     ConsumerEntry,
     CredentialEntry,
     DaemonEntry,
-    Entry,
     GrantEntry,
     OverlapEntry,
     RetryEntry,
@@ -147,11 +148,12 @@ def documented(model: type[Entry], prefix: str = "") -> Iterator[str]:
         row
         for model in (
             Root, StateEntry, DaemonEntry, ApiEntry, ConsumerEntry, GrantEntry,
-            CredentialEntry, TargetEntry, RotationEntry,
+            CredentialEntry, TargetEntry, RotationEntry, AlertsEntry, RouteEntry,
         )
         for row in documented(model)
     ]
-    + [*documented(OverlapEntry, "overlap."), *documented(RetryEntry, "retry.")],
+    + [*documented(OverlapEntry, "overlap."), *documented(RetryEntry, "retry.")]
+    + [*documented(MatchEntry, "match."), *documented(QuietEntry, "quiet_hours.")],
 )  # fmt: skip
 def test_every_key_has_its_row_in_the_reference(row: str) -> None:
     assert f"\n| {row} |" in PAGE

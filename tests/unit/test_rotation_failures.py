@@ -42,8 +42,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def alerts(world: World) -> list[str]:
-    pending = world.store.ledger.pending_alerts(world.clock.now(), 100)
-    return [one.alert.title for one in pending]
+    return [one.title for one in world.store.outbox.open_alerts()]
 
 
 def test_an_issuer_that_is_down_is_asked_again_with_growing_pauses(world: World) -> None:

@@ -190,10 +190,10 @@ def test_an_alert_that_is_true_no_more_is_withdrawn(world: World) -> None:
     world.runbook().rotate(NAME)
     engine = world.engine()
     assert world.settle(engine).state is State.OPERATOR
-    assert world.store.ledger.pending_alerts(world.clock.now(), 10)
+    assert world.store.outbox.open_alerts()
     world.runbook().resolve(NAME, Resolution.RETRY, "it is back")
     world.settle(engine)
-    assert world.store.ledger.pending_alerts(world.clock.now(), 10) == []
+    assert world.store.outbox.open_alerts() == []
 
 
 def test_the_lease_of_a_process_that_is_gone_is_taken_at_once(world: World) -> None:
