@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from credmgr.api.fast import FastTokens
 from credmgr.api.limits import HEADER_BYTES, HEADERS
-from credmgr.api.problems import Refusal, answer, bad_request, not_found, refusal_of
+from credmgr.api.problems import Refusal, answer, bad_request, not_found, refusal_of, too_large
 
 Headers: TypeAlias = Iterable[tuple[bytes, bytes]]
 
@@ -123,7 +123,7 @@ class Sending:
 def _bound(headers: list[tuple[bytes, bytes]]) -> None:
     size = sum(len(name) + len(value) for name, value in headers)
     if len(headers) > HEADERS or size > HEADER_BYTES:
-        raise Refusal(431, "headers_too_large", "The headers are too many or too large.")
+        raise too_large()
 
 
 def _tell(error: Exception, refusal: Refusal) -> None:

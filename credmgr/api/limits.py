@@ -11,6 +11,8 @@ HEADER_BYTES: Final = 16 * 1024
 """Their size, and that of the request line."""
 URL_BYTES: Final = 4 * 1024
 """The request's target."""
+PIPELINE: Final = 64
+"""Requests that may be sent on one connection before the first is answered."""
 BODY_BYTES: Final = 16 * 1024
 """The request's body; the largest that is sensible is a form of a few hundred."""
 REQUEST: Final = timedelta(seconds=10)

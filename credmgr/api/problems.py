@@ -20,6 +20,7 @@ _TITLES: Final[Mapping[int, str]] = {
     405: "This address does not take this method",
     413: "The body is too large",
     415: "The body is of another type than expected",
+    421: "The request was meant for somebody else",
     431: "The headers are too large",
     500: "credmgr failed",
     503: "It cannot be had now; come again",
@@ -55,6 +56,11 @@ def not_found() -> Refusal:
 def bad_request(message: str) -> Refusal:
     """400 `invalid_request`."""
     return Refusal(400, "invalid_request", message)
+
+
+def too_large() -> Refusal:
+    """431: the headers are."""
+    return Refusal(431, "headers_too_large", "The headers are too many or too large.")
 
 
 def unproven(*, tried: bool = False) -> Refusal:

@@ -1,7 +1,8 @@
 """The connection: uvicorn's protocol with an end to everything that a peer could draw out.
 
-uvicorn bounds neither the size of headers nor how long a request may take to arrive; both are bound
-here. Time is counted in beats of about a second, so that a request costs no timer of its own.
+uvicorn bounds neither the size of headers and trailers, nor how long a request may take to arrive,
+nor how many may be sent before the first is answered; all are bound here. Time is counted in beats
+of about a second, so that a request costs no timer of its own.
 """
 
 import asyncio
@@ -10,12 +11,19 @@ import struct
 from collections.abc import Iterable
 from typing import Final, cast
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
-from credmgr.api.limits import CONNECTIONS, HEADER_BYTES, REQUEST, URL_BYTES
+from credmgr.api.limits import CONNECTIONS, HEADER_BYTES, PIPELINE, REQUEST, URL_BYTES
+from credmgr.api.problems import Refusal, answer, bad_request, too_large
 
 BY_UID: Final = "uid"
 """In the place of a host in `scope["client"]`, before the user id of a Unix socket's peer."""
+VERSIONS: Final = frozenset({"1.0", "1.1"})
 _BEATS: Final = int(REQUEST.total_seconds())
 _CREDENTIALS: Final = struct.Struct("iII")
 
@@ -34,6 +42,8 @@ class Guarded(HttpToolsProtocol):
     """The beat in which a request began to arrive; None while none is awaited."""
     stuck: int | None = None
     """The beat in which the peer stopped taking our answers."""
+    answering: RequestResponseCycle | None = None
+    """The request that is being answered; uvicorn's `cycle` is the one that came last."""
     heading = False
     unfinished = 0
 
@@ -48,13 +58,24 @@ class Guarded(HttpToolsProtocol):
         if uid is not None:
             self.client = (BY_UID, uid)
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It has ended."""
+        self._unheard()
+        super().connection_lost(exc)
+
     def data_received(self, data: bytes) -> None:
-        """Take more of a request, up to the size of headers that it may have."""
+        """Take more of a request, never much more at once than its headers may have."""
+        for start in range(0, len(data), HEADER_BYTES):
+            self._take(data[start : start + HEADER_BYTES])
+            if self.transport.is_closing():
+                return
+
+    def _take(self, data: bytes) -> None:
         if self.heading:
             self.unfinished += len(data)
         super().data_received(data)
         if self.heading and self.unfinished > HEADER_BYTES:
-            self._refuse(431)
+            self._refuse(too_large())
 
     def on_message_begin(self) -> None:
         """A request begins."""
@@ -62,13 +83,23 @@ class Guarded(HttpToolsProtocol):
         self.since = self.pulse.beat
         self.heading, self.unfinished = True, 0
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One of its headers; what comes after the body has no meaning here and is not kept."""
+        if self.heading:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         """Its headers are there.
 
         Raises:
-            ValueError: Its target is no path; answered with 400.
+            ValueError: Its target is no path, its version none of ours, or too many requests
+                wait for their turn; answered with 400.
         """
         self.heading = False
+        if len(self.pipeline) >= PIPELINE:
+            raise ValueError("too many requests at once")
+        if self.parser.get_http_version() not in VERSIONS:
+            raise ValueError("not of this version of HTTP")
         if not self.url.startswith(b"/") or len(self.url) > URL_BYTES:
             raise ValueError("not a path")
         super().on_headers_complete()
@@ -77,6 +108,21 @@ class Guarded(HttpToolsProtocol):
         """It is there whole."""
         super().on_message_complete()
         self.since = None
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self.answering = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def on_response_complete(self) -> None:
+        """It is answered; no more is read while others wait for their turn."""
+        super().on_response_complete()
+        if self.pipeline:
+            self.flow.pause_reading()
+
+    def send_400_response(self, msg: str) -> None:
+        """What is no HTTP, in the form of every other refusal."""
+        del msg
+        self._refuse(bad_request("This is no HTTP request that can be served."))
 
     def pause_writing(self) -> None:
         """The peer takes our answers too slowly."""
@@ -93,11 +139,31 @@ class Guarded(HttpToolsProtocol):
         waits = (one for one in (self.since, self.stuck) if one is not None)
         return any(self.pulse.beat - one > _BEATS for one in waits)
 
-    def _refuse(self, status: int) -> None:
+    def cut(self) -> None:
+        """End it at once."""
+        self._unheard()
+        self.transport.abort()
+
+    def _refuse(self, refusal: Refusal) -> None:
         if not self.transport.is_closing():
-            end = b"content-length: 0\r\nconnection: close\r\n\r\n"
-            self.transport.write(STATUS_LINE[status] + end)
+            self._unheard()
+            self.transport.write(last_words(refusal))
             self.transport.close()
+
+    def _unheard(self) -> None:
+        """Whoever still makes an answer writes it to nobody, rather than to a closed socket."""
+        for cycle in (self.answering, self.cycle):
+            if cycle is not None:
+                cycle.disconnected = True
+                cycle.message_event.set()
+
+
+def last_words(refusal: Refusal) -> bytes:
+    """A refusal as it goes over the wire, before the connection ends."""
+    response = answer(refusal)
+    headers = [*response.raw_headers, (b"connection", b"close")]
+    head = b"".join(b"%b: %b\r\n" % header for header in headers)
+    return STATUS_LINE[refusal.status] + head + b"\r\n" + bytes(response.body)
 
 
 def sweep(connections: Iterable[object]) -> None:
@@ -106,7 +172,7 @@ def sweep(connections: Iterable[object]) -> None:
     for connection in list(connections):
         held = cast(Guarded, connection)
         if held.overdue():
-            held.transport.abort()
+            held.cut()
 
 
 def peer_uid(connected: socket.socket | None) -> int | None:

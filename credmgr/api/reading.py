@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from credmgr.api.limits import BODY_BYTES
 from credmgr.api.problems import Refusal, bad_request, not_found
@@ -85,7 +85,7 @@ async def body_of(request: Request, *types: str) -> bytes:
     """The request's body, bounded, of one of these media types.
 
     Raises:
-        Refusal: 413 or 415.
+        Refusal: 413 or 415; 400, which nobody hears, when the caller has gone.
     """
     sent = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if sent not in types:
@@ -94,10 +94,13 @@ async def body_of(request: Request, *types: str) -> bytes:
     if length.isdecimal() and int(length) > BODY_BYTES:
         raise _too_large()
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_BYTES:
-            raise _too_large()
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > BODY_BYTES:
+                raise _too_large()
+    except ClientDisconnect:
+        raise bad_request("The body has not arrived whole.") from None
     return bytes(body)
 
 

@@ -15,10 +15,10 @@ from credmgr.api.callers import Callers
 from credmgr.api.fast import FastTokens
 from credmgr.api.front import Front
 from credmgr.api.house import House
-from credmgr.api.limits import IDLE, LAST_WORDS
+from credmgr.api.limits import CONNECTIONS, IDLE, LAST_WORDS
 from credmgr.api.protocol import Guarded, sweep
 from credmgr.api.routes import operations, router
-from credmgr.api.sockets import BACKLOG, UnixListener, listen_tcp, listen_unix
+from credmgr.api.sockets import BACKLOG, UnixListener, listen_tcp, listen_unix, make_room
 from credmgr.bootstrap import App
 from credmgr.errors import CredmgrError, NotAllowedNow
 
@@ -57,6 +57,7 @@ class Api:
             StateUnavailable: The state database does not answer.
         """
         self.house.callers.refresh()
+        make_room(2 * CONNECTIONS)  # each is a file, and there are others
         with ExitStack() as stack:
             unix = listen_unix(self._settings.socket)
             stack.callback(unix.close)

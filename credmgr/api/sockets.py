@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import resource
 import socket
 import stat
 from collections.abc import Iterator
@@ -40,6 +41,14 @@ class UnixListener:
         with suppress(OSError):
             if self.path.lstat().st_ino == self.inode:
                 self.path.unlink()
+
+
+def make_room(files: int) -> None:
+    """Let this process have so many files open, as far as the system lets it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = files if hard == resource.RLIM_INFINITY else min(files, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def listen_unix(path: Path) -> UnixListener:
