@@ -14,9 +14,10 @@ from credmgr.broker.broker import Broker
 from credmgr.broker.purging import Purged, purge
 from credmgr.errors import AuditBroken, ConfigError, NotAllowedNow
 from credmgr.keyring import Keyring, create_master_key
-from credmgr.manifest.manifest import Manifest
+from credmgr.manifest.manifest import Manifest, PackUse
 from credmgr.manifest.plan import Plan, Retire, plan
 from credmgr.manifest.references import References
+from credmgr.manifest.tree import Spot
 from credmgr.model.audit import Checkpoint, Event
 from credmgr.model.clock import Clock, SystemClock
 from credmgr.model.credential import Credential, CredentialStatus, Enrolled
@@ -24,7 +25,9 @@ from credmgr.model.names import Name
 from credmgr.model.secret import Fingerprinter, Secret
 from credmgr.model.version import VersionStatus
 from credmgr.outside import OutsideWorld, Sealing, Watch
+from credmgr.packs import Rulebook, load_packs
 from credmgr.plugins.context import Keys, PluginContext
+from credmgr.policy.sweep import Sweep
 from credmgr.rotation.engine import Engine
 from credmgr.rotation.patience import Patience
 from credmgr.rotation.work import Tools
@@ -34,6 +37,7 @@ from credmgr.store.credentials import Enrolment
 
 AUDIT_KEY: Final = "audit"
 FINGERPRINT_KEY: Final = "fingerprint"
+DEFAULT_PACK: Final = "default"
 _JITTER_STEPS: Final = 1 << 20
 
 
@@ -52,6 +56,7 @@ class App:
         actor: Who acts, in the audit chain.
         watch: What wraps the engine's surroundings.
         broker: What hands out tokens and secrets.
+        rules: The rules in force, once they were asked for.
     """
 
     manifest: Manifest
@@ -64,15 +69,17 @@ class App:
     actor: str
     watch: Watch
     broker: Broker
+    rules: Rulebook | None = None
 
     def adopt(self, manifest: Manifest) -> None:
         """Take a newly read manifest into use, with new sessions; nothing may be in flight.
 
         Raises:
-            ConfigError: Its `state` differs, which needs a restart.
+            ConfigError: Its `state` differs, which needs a restart, or a rule pack is wrong.
         """
         if manifest.state != self.manifest.state:
             raise ConfigError("the manifest's `state` has changed; restart to use it")
+        self.rules = rulebook(manifest)
         old, context = self.outside, context_factory(manifest, self.clock, self.keyring)
         self.manifest = manifest
         self.outside = OutsideWorld(manifest, context, self.watch)
@@ -98,12 +105,35 @@ class App:
 
         Raises:
             NotAllowedNow: The plan has steps that are refused; nothing was written.
+            ManifestError: A rule pack is wrong; likewise.
             StateUnavailable: The state database cannot be written.
         """
         require_appliable(planned)
+        self.rulebook()
         retire = [step.name for step in planned.steps if isinstance(step, Retire)]
         declared = self.manifest.credentials.values()
         return self.store.ledger.enrol(declared, retire, self.actor, self.clock.now())
+
+    def rulebook(self) -> Rulebook:
+        """The rules in force, read once.
+
+        Raises:
+            ManifestError: A rule pack is wrong.
+        """
+        if self.rules is None:
+            self.rules = rulebook(self.manifest)
+        return self.rules
+
+    def sweep(self) -> Sweep:
+        """What puts the rules to credentials.
+
+        Raises:
+            ManifestError: A rule pack is wrong.
+            StateUnavailable: The state database cannot be written.
+        """
+        rules, ledger = self.rulebook(), self.store.ledger
+        ledger.adopt_rules(rules.digest, self.clock.now())
+        return Sweep(ledger, rules.judge(), self.clock, self.actor)
 
     def reveal(self, name: Name) -> Secret:
         """The current secret, read from the credential's store; recorded before it is given.
@@ -220,6 +250,16 @@ class App:
         if not path.exists():
             create_master_key(path)
         return path
+
+
+def rulebook(manifest: Manifest) -> Rulebook:
+    """The rules that a manifest puts in force: the default pack, unless it names others.
+
+    Raises:
+        ManifestError: A rule pack is wrong; carries every mistake with its place.
+    """
+    uses = manifest.policies or (PackUse(DEFAULT_PACK, {}, Spot(str(manifest.files[0]), 1, 1)),)
+    return load_packs(uses, manifest.home)
 
 
 def require_appliable(planned: Plan) -> None:

@@ -38,6 +38,7 @@ from credmgr.model.audit import Event as AuditEvent
 from credmgr.model.finding import Alert, Finding, Severity
 from credmgr.model.names import Name
 from credmgr.policy.delivery import Dispatcher
+from credmgr.policy.inspection import Inspection
 from credmgr.store.heartbeats import Heartbeat
 
 HEARTBEAT: Final = timedelta(seconds=10)
@@ -45,6 +46,8 @@ ALERTS: Final = timedelta(seconds=2)
 CHECKPOINT: Final = timedelta(minutes=1)
 TOKENS: Final = timedelta(seconds=1)
 USAGE: Final = timedelta(seconds=10)
+RULES: Final = timedelta(seconds=10)
+ISSUERS: Final = timedelta(minutes=5)
 AFTER_ERROR: Final = timedelta(minutes=1)
 QUEUE: Final = 4
 """How many due credentials are claimed ahead for each worker."""
@@ -88,9 +91,11 @@ class Daemon:
         self._pool = ThreadPoolExecutor(app.manifest.daemon.workers, thread_name_prefix="rotation")
         self._dispatcher = Dispatcher(app.store.outbox, app.store.ledger, app.clock, app.actor)
         self._started_at = app.clock.now()
+        self._inspection = Inspection(app.store.ledger)
 
     def run(self) -> bool:
         """Work until SIGTERM or SIGINT, then drain; True when all that was begun came to a rest."""
+        self._app.rulebook()  # a wrong pack is told now, not at every tick
         self._listen()
         timers = self._timers()
         self.beat()
@@ -159,6 +164,14 @@ class Daemon:
         """Write the messages that are due, and set out to deliver them."""
         notifiers = self._app.outside.notifiers
         self._dispatcher.tick(self._app.manifest.alerts, notifiers.__getitem__)
+
+    def look(self) -> None:
+        """Put the rules to the credentials whose time has come."""
+        self._app.sweep().tick()
+
+    def inspect(self) -> None:
+        """Ask the issuers of some credentials for secrets that nobody manages."""
+        self._inspection.some(self._app.outside)
 
     def checkpoint(self) -> None:
         """Keep the audit chain's head outside the database, to notice a cut tail."""
@@ -280,13 +293,15 @@ class Daemon:
             ("tokens", self._app.broker.tend, TOKENS),
             ("purges", self._app.broker.purge, TOKENS),
             ("usage", self._app.broker.flush, USAGE),
+            ("rules", self.look, RULES),
+            ("issuers", self.inspect, ISSUERS),
         ):
             timers.add_job(
                 self._guarded(name, job),
                 "interval",
                 seconds=every.total_seconds(),
                 id=name,
-                next_run_time=self._app.clock.now(),
+                next_run_time=self._app.clock.now() + (every if every == ISSUERS else timedelta()),
             )
         return timers
 

@@ -1,6 +1,7 @@
 """`credmgr check`: every mistake in the manifest."""
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -8,6 +9,9 @@ from credmgr.cli.exits import Exit
 from credmgr.cli.output import Json, json_out, plain, say
 from credmgr.cli.session import log_quietly, manifest
 from credmgr.errors import ManifestError
+
+if TYPE_CHECKING:
+    from credmgr.manifest.manifest import Manifest
 
 
 def check(*, as_json: Json = False) -> None:
@@ -21,7 +25,7 @@ def check(*, as_json: Json = False) -> None:
     if as_json:
         _for_scripts()
         return
-    found = manifest()
+    found = _checked()
     count = len(found.credentials)
     files = len(found.files)
     say(
@@ -30,9 +34,18 @@ def check(*, as_json: Json = False) -> None:
     )
 
 
+def _checked() -> "Manifest":
+    """The manifest and its rule packs."""
+    from credmgr.bootstrap import rulebook
+
+    found = manifest()
+    rulebook(found)
+    return found
+
+
 def _for_scripts() -> None:
     try:
-        found = manifest()
+        found = _checked()
     except ManifestError as error:
         json_out({"good": False, "problems": [asdict(one) for one in error.problems]})
         raise typer.Exit(Exit.USAGE) from None

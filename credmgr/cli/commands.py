@@ -8,10 +8,14 @@ import typer
 
 from credmgr import __version__
 from credmgr.cli import (
+    ack,
     apply,
+    audit,
     check,
     consumer,
     doctor,
+    exempt,
+    findings,
     get,
     history,
     import_,
@@ -19,6 +23,7 @@ from credmgr.cli import (
     list,  # noqa: A004 (the command is called so)
     log,
     plan,
+    policy,
     rekey,
     resolve,
     revoke,
@@ -27,6 +32,7 @@ from credmgr.cli import (
     run,
     sandbox,
     show,
+    snooze,
     status,
 )
 from credmgr.cli.demo import command as demo
@@ -55,6 +61,7 @@ PANELS: Final[dict[str, dict[str, Callable[..., Any]]]] = {
         "list": list.list_credentials,
         "show": show.show,
         "history": history.history,
+        "audit": audit.audit,
         "doctor": doctor.doctor,
     },
     "Act": {
@@ -63,6 +70,9 @@ PANELS: Final[dict[str, dict[str, Callable[..., Any]]]] = {
         "revoke": revoke.revoke,
         "import": import_.import_secret,
         "resolve": resolve.resolve,
+        "ack": ack.ack,
+        "snooze": snooze.snooze,
+        "exempt": exempt.exempt,
         "get": get.get,
         "rekey": rekey.rekey,
     },
@@ -101,4 +111,6 @@ for panel, commands in PANELS.items():
     for name, command in commands.items():
         app.command(name, rich_help_panel=panel)(command)
 app.add_typer(consumer.app, name="consumer", rich_help_panel="Act")
+app.add_typer(findings.app, name="findings", rich_help_panel="Look")
+app.add_typer(policy.app, name="policy", rich_help_panel="Look")
 app.add_typer(log.app, name="log", rich_help_panel="Look")

@@ -7,7 +7,6 @@ The real CaseForge documents no such API (use `manual` for it); the sandbox has 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from enum import StrEnum
 from typing import Annotated, Any, Final
 
 from credmgr.errors import IssuerRefused, ScopeRefused
@@ -18,6 +17,7 @@ from credmgr.issuers.options import identity_mistakes, url_mistakes
 from credmgr.model.credential import Credential, Environment, Kind
 from credmgr.model.secret import Secret
 from credmgr.model.token import Token, TokenRequest
+from credmgr.model.version import KeyType
 from credmgr.plugins.backend import Mistake
 from credmgr.plugins.context import PluginContext, Reference
 from credmgr.plugins.issuer import (
@@ -60,16 +60,11 @@ _READS: Final[Mapping[str, str]] = {
 }
 
 
-class KeyType(StrEnum):
-    """The two worlds of API keys."""
-
-    SANDBOX = "sandbox"
-    LIVE = "live"
-
-    @property
-    def prefix(self) -> str:
-        """What keys of this type begin with."""
-        return {KeyType.SANDBOX: "cf_sand_", KeyType.LIVE: "cf_live_"}[self]
+KEY_TYPES: Final[Mapping[str, KeyType]] = {
+    "cf_sand_": KeyType.SANDBOX,
+    "cf_live_": KeyType.LIVE,
+}
+"""What API keys begin with, and of what type they are then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +137,10 @@ def check_type(credential: Credential, secret: Secret) -> None:
         ScopeRefused: It does not begin as keys of the declared type do.
     """
     kind = key_type_of(credential)
-    if not secret.reveal().startswith(kind.prefix):
+    prefix = next(start for start, sort in KEY_TYPES.items() if sort is kind)
+    if not secret.reveal().startswith(prefix):
         raise ScopeRefused(
-            f"{credential.name}: not a {kind} key, those begin with {kind.prefix}",
+            f"{credential.name}: not a {kind} key, those begin with {prefix}",
             hint="check the key type in the dashboard, or the credential's key_type",
         )
 
@@ -338,6 +334,7 @@ class CaseForgeIssuerFactory:
             lists=True,
             disables=True,
             catalogue=dict(CATALOGUE),
+            key_types=KEY_TYPES,
         )
 
     def validate(self, options: CaseForgeOptions) -> Iterable[Mistake]:

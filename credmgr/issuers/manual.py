@@ -10,6 +10,7 @@ from credmgr.issuers.by_hand import MadeByHand, Steps, step_mistakes, words_of
 from credmgr.issuers.calls import Authority, Call
 from credmgr.issuers.caseforge import (
     CATALOGUE,
+    KEY_TYPES,
     CaseForgeCredentialOptions,
     check_type,
     key_mistakes,
@@ -205,6 +206,7 @@ class ManualIssuerFactory:
             lists=False,
             disables=False,
             catalogue=options.catalogue or caseforge,
+            key_types=KEY_TYPES if options.dashboard == CASEFORGE else {},
         )
 
     def validate(self, options: ManualOptions) -> Iterable[Mistake]:

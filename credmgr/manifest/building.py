@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 from credmgr.manifest import alerting, schema
 from credmgr.manifest.entry import DAYS
-from credmgr.manifest.manifest import ApiSettings, DaemonSettings, StateSettings
+from credmgr.manifest.manifest import ApiSettings, DaemonSettings, PackUse, StateSettings
+from credmgr.manifest.tree import Tree
 from credmgr.model.consumer import Consumer, Grant
 from credmgr.model.credential import (
     Credential,
@@ -147,6 +148,14 @@ def policy(entry: schema.RotationEntry) -> RotationPolicy:
         ),
         overlap=Overlap(entry.overlap.minimum, entry.overlap.maximum),
         retry=Retry(**dict(entry.retry)),
+    )
+
+
+def policies(entries: tuple[schema.PolicyEntry, ...], tree: Tree) -> tuple[PackUse, ...]:
+    """The rule packs in use, with where the manifest names them."""
+    return tuple(
+        PackUse(entry.pack, entry.inputs, tree.at(("policies", number)))
+        for number, entry in enumerate(entries)
     )
 
 

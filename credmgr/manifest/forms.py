@@ -8,6 +8,7 @@ from datetime import UTC, datetime, time, timedelta
 from difflib import get_close_matches
 from functools import cache
 from ipaddress import ip_address
+from pathlib import PurePosixPath
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
@@ -106,6 +107,15 @@ def name_mistake(text: str) -> tuple[str, str]:
     if mended and _MENDABLE.fullmatch(text) and shown(text, "") and shown(mended, ""):
         fix += f"; did you mean `{mended}`?"
     return f"{shown(text, 'this')} is not a name", fix
+
+
+def _pack(text: str) -> str:
+    if not text.endswith((".yaml", ".yml")):
+        return check_name(text)
+    path = PurePosixPath(text)
+    if path.is_absolute() or ".." in path.parts:
+        raise refuse("a rule pack lies beside the manifest or below it")
+    return text
 
 
 def _listen(text: str) -> str:
@@ -217,6 +227,9 @@ NameText = Annotated[
     StrictStr,
     AfterValidator(check_name),
     WithJsonSchema({"type": "string", "pattern": NAME_PATTERN, "maxLength": 255}),
+]
+PackText = Annotated[
+    StrictStr, AfterValidator(_pack), Field(max_length=4096, examples=["default", "./mine.yaml"])
 ]
 ListenText = Annotated[
     StrictStr, AfterValidator(_listen), Field(examples=["127.0.0.1:8650", "[::1]:8650"])

@@ -1,7 +1,5 @@
 """`load`: from the path of a manifest to a `Manifest`, or to every mistake in it at once."""
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -15,7 +13,6 @@ from credmgr.manifest.draft import Draft, understand
 from credmgr.manifest.gathering import gather
 from credmgr.manifest.manifest import Manifest
 from credmgr.manifest.schema import Root
-from credmgr.manifest.tree import Tree
 from credmgr.model.names import Name
 
 V = TypeVar("V")
@@ -35,7 +32,7 @@ def load(path: Path, plugins: PluginCatalogue | None = None) -> Manifest:
         ManifestError: It is wrong; carries every mistake with its file, line, column and remedy.
     """
     tree, files = gather(path)
-    digest = _digest(tree)
+    digest = tree.digest()
     apply_defaults(tree)
     draft = understand(tree, path.absolute().parent, plugins or InstalledPlugins())
     for check in (*CHECKS, *identity.CHECKS):
@@ -57,7 +54,7 @@ def _manifest(draft: Draft, root: Root, files: tuple[Path, ...], digest: str) ->
         notifiers=_named(draft.notifiers),
         consumers=_named(draft.consumers),
         credentials=_named(draft.credentials),
-        policies=root.policies,
+        policies=building.policies(root.policies, draft.tree),
         alerts=building.routing(root.alerts, draft.notifiers),
         home=draft.home,
         files=files,
@@ -82,8 +79,3 @@ def _told_once(first: Sequence[Problem], later: Sequence[Problem]) -> list[Probl
     for problem in told:
         once.setdefault((*_place(problem), problem.what), problem)
     return list(once.values())
-
-
-def _digest(tree: Tree) -> str:
-    said = json.dumps(tree.data, sort_keys=True, default=repr, separators=(",", ":"))
-    return hashlib.sha256(said.encode()).hexdigest()

@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from credmgr.manifest.tree import Spot
 from credmgr.model.consumer import Consumer
 from credmgr.model.credential import Credential
 from credmgr.model.names import Name
@@ -72,6 +73,21 @@ class ApiSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class PackUse:
+    """A rule pack as the manifest names it.
+
+    Attributes:
+        pack: A name of those that come with credmgr, or a file relative to the manifest's folder.
+        inputs: What the pack wants to know.
+        at: Where the manifest says so.
+    """
+
+    pack: str
+    inputs: Mapping[str, str]
+    at: Spot
+
+
+@dataclass(frozen=True, slots=True)
 class Configured(Generic[F]):
     """A plugin as the manifest configures it.
 
@@ -100,7 +116,7 @@ class Manifest:
         notifiers: Channels by which people hear of alerts.
         consumers: Workloads and what they may read.
         credentials: What credmgr manages.
-        policies: Names of rule packs.
+        policies: The rule packs in use.
         alerts: Who is told of what, and when.
         variables: The variable in which a credential is handed to a command, where declared.
         home: The manifest's folder, absolute; relative paths start from it.
@@ -120,6 +136,6 @@ class Manifest:
     home: Path
     files: tuple[Path, ...]
     digest: str
-    policies: tuple[str, ...] = field(default=())
+    policies: tuple[PackUse, ...] = field(default=())
     alerts: Routing = field(default_factory=Routing)
     variables: Mapping[Name, str] = field(default_factory=dict)

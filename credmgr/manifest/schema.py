@@ -27,6 +27,7 @@ from credmgr.manifest.forms import (
     HostText,
     ListenText,
     NameText,
+    PackText,
     ReferenceText,
     ScopeText,
     Text,
@@ -52,6 +53,11 @@ def _inside(text: str) -> str:
     if path.is_absolute() or ".." in path.parts:
         raise refuse("an included file lies beside the manifest or below it")
     return text
+
+
+def _packs_once(items: tuple["PolicyEntry", ...]) -> tuple["PolicyEntry", ...]:
+    distinct(tuple(item.pack for item in items))
+    return items
 
 
 def _short_place(value: Any) -> Any:
@@ -304,6 +310,24 @@ class DefaultsEntry(Entry):
     """As in a credential."""
 
 
+class PolicyEntry(Entry):
+    """A rule pack in use."""
+
+    pack: PackText = Field(examples=["default"])
+    """The name of one that comes with credmgr, or a file such as `./mine.yaml`."""
+    inputs: dict[str, Text] = Field(default_factory=dict)
+    """What the pack wants to know, by name; `credmgr policy list` tells."""
+
+
+def _short_policy(value: Any) -> Any:
+    return {"pack": value} if isinstance(value, str) else value
+
+
+PolicyText = Annotated[
+    PolicyEntry, BeforeValidator(_short_policy, json_schema_input_type=PackText | PolicyEntry)
+]
+
+
 class Part(Entry):
     """An included file."""
 
@@ -319,8 +343,8 @@ class Part(Entry):
     """Workloads that read secrets or tokens, by name."""
     credentials: dict[str, CredentialEntry] = Field(default_factory=dict)
     """What credmgr manages, by name."""
-    policies: Annotated[tuple[NameText, ...], AfterValidator(distinct)] = ()
-    """Names of rule packs."""
+    policies: Annotated[tuple[PolicyText, ...], AfterValidator(_packs_once)] = ()
+    """Rule packs, by name or file: what is checked of every credential."""
 
 
 class Root(Part):

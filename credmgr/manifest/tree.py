@@ -1,5 +1,7 @@
 """A YAML file as plain data, with the place of every key and value."""
 
+import hashlib
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
@@ -96,6 +98,11 @@ class Tree:
                 return self.values[here]
             here = here[:-1]
         return Spot(self.file, _TOP, _TOP)
+
+    def digest(self) -> str:
+        """SHA-256 of what it says, hexadecimal; comments, order and layout do not count."""
+        said = json.dumps(self.data, sort_keys=True, default=repr, separators=(",", ":"))
+        return hashlib.sha256(said.encode()).hexdigest()
 
     def knows(self, trail: Trail) -> bool:
         """Whether a value is written there."""

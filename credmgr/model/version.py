@@ -31,6 +31,13 @@ class VersionStatus(StrEnum):
     REVOKED = "revoked"
 
 
+class KeyType(StrEnum):
+    """The two worlds that an issuer keeps apart, where it does."""
+
+    SANDBOX = "sandbox"
+    LIVE = "live"
+
+
 @dataclass(frozen=True, slots=True)
 class Version:
     """One issued secret, without its value.
@@ -45,6 +52,8 @@ class Version:
         issued_at: When the issuer made it.
         expires_at: When the issuer lets it die by itself; None means never.
         ended_at: When it was proven refused.
+        key_type: Of what type it was seen to be while the value was in hand; None where the issuer
+            has no types, or its secrets do not show theirs.
     """
 
     id: UUID
@@ -56,3 +65,4 @@ class Version:
     issued_at: datetime
     expires_at: datetime | None = None
     ended_at: datetime | None = None
+    key_type: KeyType | None = None

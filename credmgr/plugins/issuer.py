@@ -1,7 +1,7 @@
 """The interface of an issuer: the authority that makes, lists and revokes secrets."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol
@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from credmgr.model.credential import Credential
 from credmgr.model.secret import Secret
 from credmgr.model.token import Token, TokenRequest
+from credmgr.model.version import KeyType
 from credmgr.plugins.backend import Mistake
 from credmgr.plugins.context import PluginContext
 
@@ -34,6 +35,7 @@ class Traits:
         lists: Whether `list` is complete, so that orphans are found by their label.
         disables: Whether `disable` exists.
         catalogue: Every scope that exists, with its meaning; empty when unknown.
+        key_types: What its secrets begin with, and of what type they are then.
     """
 
     issuer_class: IssuerClass
@@ -42,6 +44,13 @@ class Traits:
     lists: bool
     disables: bool
     catalogue: dict[str, str]
+    key_types: Mapping[str, KeyType] = field(default_factory=dict)
+
+    def key_type(self, secret: Secret) -> KeyType | None:
+        """Of what type a secret is, by how it begins; None when it does not show."""
+        value = secret.reveal()
+        types = (sort for prefix, sort in self.key_types.items() if value.startswith(prefix))
+        return next(types, None)
 
 
 class SecretStatus(StrEnum):

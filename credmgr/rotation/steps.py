@@ -229,6 +229,7 @@ def _created(work: Work, issued: Issued) -> Move:
         fingerprint=fingerprint,
         issued_at=issued.issued_at,
         expires_at=issued.expires_at,
+        key_type=work.issuer.traits.key_type(issued.secret),
     )
     return Move(
         replace(

@@ -147,7 +147,7 @@ def enrol(
         for name in set(retire) - wanted.keys()
         if name in known and known[name].status is CredentialStatus.ACTIVE
     )
-    _retire(tx, leave)
+    _retire(tx, leave, now)
     _tell(tx, actor, "added", [(name, {}) for name in added])
     _tell(tx, actor, "revived", [(name, {}) for name in revived])
     _tell(tx, actor, "updated", [(n, _fields(known[n].declaration, wanted[n])) for n in updated])
@@ -170,7 +170,12 @@ def _tell(
 def _add(tx: Transaction, wanted: Mapping[Name, str], now: datetime) -> None:
     if not wanted:
         return
-    state = {"status": CredentialStatus.ACTIVE, "applied_at": now, "next_due_at": now}
+    state = {
+        "status": CredentialStatus.ACTIVE,
+        "applied_at": now,
+        "next_due_at": now,
+        "next_look_at": now,
+    }
     rows = [{"name": name, "declaration": text, **state} for name, text in wanted.items()]
     tx.connection.execute(_INSERT, rows)
     nobody = {"owner": NOBODY, "epoch": 0, "until": None}
@@ -180,16 +185,21 @@ def _add(tx: Transaction, wanted: Mapping[Name, str], now: datetime) -> None:
 def _declare(tx: Transaction, wanted: Mapping[Name, str], now: datetime) -> None:
     if not wanted:
         return
-    state = {"status": CredentialStatus.ACTIVE, "applied_at": now, "next_due_at": now}
+    state = {
+        "status": CredentialStatus.ACTIVE,
+        "applied_at": now,
+        "next_due_at": now,
+        "next_look_at": now,
+    }
     rows = [{"b_name": name, "declaration": text, **state} for name, text in wanted.items()]
     tx.connection.execute(_CHANGE, rows)
 
 
-def _retire(tx: Transaction, names: Sequence[Name]) -> None:
+def _retire(tx: Transaction, names: Sequence[Name], now: datetime) -> None:
     busy = set(tx.connection.execute(_OPEN_NAMES).scalars()) if names else set()
     for name in names:
         rest: dict[str, Any] = {} if name in busy else {"next_due_at": None}
-        retired = {"b_name": name, "status": CredentialStatus.RETIRED, **rest}
+        retired = {"b_name": name, "status": CredentialStatus.RETIRED, "next_look_at": now, **rest}
         tx.connection.execute(_CHANGE, retired)
 
 

@@ -5,7 +5,7 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import bindparam, delete, exists, func, insert, select, update
+from sqlalchemy import bindparam, delete, exists, func, insert, or_, select, update
 
 from credmgr.model.names import Name
 from credmgr.model.outbox import Message, Raised, Telling
@@ -61,7 +61,11 @@ _LAST: Final = select(func.max(messages.c.created_at)).where(
     messages.c.channel == bindparam("b_channel"), messages.c.batch == bindparam("b_batch")
 )
 _ACKNOWLEDGED: Final = select(findings.c.key).where(
-    findings.c.resolved_at.is_(None), findings.c.acknowledged_by != ""
+    findings.c.resolved_at.is_(None),
+    or_(
+        findings.c.acknowledged_by != "",
+        findings.c.snoozed_until > bindparam("b_now", type_=Moment),
+    ),
 )
 
 
@@ -108,9 +112,11 @@ class Desk:
         return [Telling(*row) for row in self._run(_MEMBERS, given)]
 
     def acknowledged(self, keys: Iterable[str]) -> frozenset[str]:
-        """Those of these alerts whose finding somebody has seen."""
+        """Those of these alerts whose finding somebody has seen, or has put off."""
         wanted = frozenset(keys)
-        return wanted & frozenset(self._run(_ACKNOWLEDGED).scalars()) if wanted else wanted
+        if not wanted:
+            return wanted
+        return wanted & frozenset(self._run(_ACKNOWLEDGED, {"b_now": self._tx.now}).scalars())
 
     def put(self, known: Sequence[Telling]) -> None:
         """Write what channels know, and when they hear of it next."""

@@ -6,17 +6,18 @@ machinery going is not (renewing and releasing leases, heartbeats, counting uses
 say nothing else.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from credmgr.model.audit import Event
 from credmgr.model.consumer import Bearer
 from credmgr.model.credential import Credential, Enrolled
-from credmgr.model.finding import Alert, Finding
+from credmgr.model.finding import Alert, Finding, Settlement
 from credmgr.model.names import Name
 from credmgr.model.purge import Purge
 from credmgr.model.rotation import Change, JournalEntry, Lease, Request, Rotation
+from credmgr.model.subject import Subject, Topic
 from credmgr.model.usage import Usage
 from credmgr.model.version import Version
 from credmgr.store import (
@@ -29,6 +30,7 @@ from credmgr.store import (
     leases,
     purges,
     rotations,
+    subjects,
     usage,
 )
 from credmgr.store.credentials import Enrolment
@@ -237,10 +239,71 @@ class SqlLedger:
         with self._database.write() as tx:
             return findings.acknowledge(tx, key, actor)
 
+    def snooze_finding(self, key: str, until: datetime, actor: str) -> bool:
+        """Remind nobody of the open finding of this key before; False when there is none."""
+        with self._database.write() as tx:
+            return findings.snooze(tx, key, until, actor)
+
+    def exempt_finding(self, key: str, until: datetime, why: str, actor: str) -> bool:
+        """Let the open finding of this key not count before; False when there is none."""
+        with self._database.write() as tx:
+            return findings.exempt(tx, key, until, why, actor)
+
     def findings(self, *, open_only: bool) -> Sequence[Finding]:
         """Findings, oldest first."""
         with self._database.read() as connection:
             return findings.listed(connection, open_only=open_only)
+
+    def findings_of(self, key: str) -> Sequence[Finding]:
+        """Every finding that there ever was of a key, oldest first."""
+        with self._database.read() as connection:
+            return findings.of_key(connection, key)
+
+    def to_look_at(self, now: datetime, limit: int) -> Sequence[Name]:
+        """Credentials whose `next_look_at` has come, longest waiting first."""
+        with self._database.read() as connection:
+            return subjects.to_look_at(connection, now, limit)
+
+    def names_after(self, name: str, limit: int) -> Sequence[Name]:
+        """Credentials behind a name in their order, with whatever status."""
+        with self._database.read() as connection:
+            return subjects.names_after(connection, name, limit)
+
+    def subjects(self, names: Sequence[Name]) -> Sequence[Subject]:
+        """What rules look at, of each credential that there is; in no particular order."""
+        with self._database.read() as connection:
+            return subjects.subjects(connection, names)
+
+    def known_findings(self, names: Sequence[Name], now: datetime) -> Sequence[Finding]:
+        """Open findings of credentials, and resolved ones whose exemption still holds."""
+        with self._database.read() as connection:
+            return findings.known(connection, names, now)
+
+    def settle(
+        self,
+        names: Sequence[Name],
+        decide: Callable[[Sequence[Finding]], Settlement],
+        now: datetime,
+    ) -> Settlement:
+        """Decide on what is known of credentials and write what comes of it, with its alerts.
+
+        A next look is not written where it was moved since it was read: something has changed.
+        """
+        with self._database.write() as tx:
+            return findings.settle(tx, names, decide, now)
+
+    def adopt_rules(self, digest: str, now: datetime) -> bool:
+        """Make every active credential due for a look when other rules hold; whether so."""
+        with self._database.read() as connection:
+            if subjects.rules(connection) == digest:
+                return False
+        with self._database.write() as tx:
+            return subjects.adopt_rules(tx, digest, now)
+
+    def observe(self, name: Name, topic: Topic, details: Sequence[str]) -> bool:
+        """Keep what was seen of a credential outside, and look at it again; whether it was news."""
+        with self._database.write() as tx:
+            return subjects.observe(tx, name, topic, details)
 
     def record_use(self, batch: Iterable[Usage]) -> None:
         """Add counted uses; repeating it counts twice."""

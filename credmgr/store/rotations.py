@@ -13,7 +13,7 @@ from credmgr.model.audit import Event
 from credmgr.model.names import Name
 from credmgr.model.rotation import Change, JournalEntry, Lease, Request, Rotation
 from credmgr.model.version import Version, VersionStatus
-from credmgr.store import alerts, credentials, leases
+from credmgr.store import alerts, credentials, leases, subjects
 from credmgr.store.database import Transaction
 from credmgr.store.tables import journal, open_only, rotations, versions
 from credmgr.store.types import Words
@@ -197,6 +197,8 @@ def _follow(tx: Transaction, change: Change, due_at: datetime | None) -> None:
         credentials.end(tx, row.credential)
     if change.versions:
         _PUT_VERSION.run(tx.connection, [_values(each, _VERSION) for each in change.versions])
+        subjects.look_at_sharers(tx, (each.fingerprint for each in change.versions))
+    subjects.look_now(tx, [row.credential], tx.now)
     if change.entry:
         _write_entry(tx, change.entry)
     if change.withdraws:

@@ -22,7 +22,8 @@ from sqlalchemy import (
 from credmgr.model.credential import CredentialStatus
 from credmgr.model.finding import Severity
 from credmgr.model.rotation import Request, State, Trigger
-from credmgr.model.version import VersionStatus
+from credmgr.model.subject import Topic
+from credmgr.model.version import KeyType, VersionStatus
 from credmgr.store.types import Facts, KeyText, Lines, Moment, NameText, PlainText, ScopeSet, Words
 
 metadata: Final = MetaData()
@@ -57,7 +58,9 @@ credentials: Final = Table(
     Column("status", Words(CredentialStatus), nullable=False),
     Column("applied_at", Moment, nullable=False),
     Column("next_due_at", Moment),
+    Column("next_look_at", Moment),
     Index("credentials_due", "next_due_at", "name"),
+    Index("credentials_look", "next_look_at", "name"),
 )
 
 versions: Final = Table(
@@ -72,6 +75,8 @@ versions: Final = Table(
     Column("issued_at", Moment, nullable=False),
     Column("expires_at", Moment),
     Column("ended_at", Moment),
+    Column("key_type", Words(KeyType)),
+    Index("versions_fingerprint", "fingerprint"),
     Index("versions_credential", "credential", "issued_at"),
 )
 
@@ -150,6 +155,17 @@ findings: Final = Table(
     Column("opened_at", Moment, nullable=False),
     Column("resolved_at", Moment),
     Column("acknowledged_by", PlainText, nullable=False),
+    Column("rule", PlainText, nullable=False),
+    Column("credential", PlainText, nullable=False),
+    Column("owner", PlainText, nullable=False),
+    Column("environment", PlainText, nullable=False),
+    Column("remedy", PlainText, nullable=False),
+    Column("source", PlainText, nullable=False),
+    Column("snoozed_until", Moment),
+    Column("exempt_until", Moment),
+    Column("exempted_by", PlainText, nullable=False),
+    Column("exempted_why", PlainText, nullable=False),
+    Index("findings_credential", "credential", "resolved_at"),
     Index(
         "findings_one_open",
         "key",
@@ -214,6 +230,15 @@ channels: Final = Table(
     Column("why", PlainText, nullable=False),
     Column("owner", PlainText, nullable=False),
     Column("until", Moment, nullable=False),
+)
+
+observations: Final = Table(
+    "observations",
+    metadata,
+    Column("credential", NameText, primary_key=True),
+    Column("topic", Words(Topic), primary_key=True),
+    Column("details", Lines, nullable=False),
+    Column("at", Moment, nullable=False),
 )
 
 usage: Final = Table(

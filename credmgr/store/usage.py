@@ -10,6 +10,7 @@ from sqlalchemy import Connection, bindparam, case, exists, select
 
 from credmgr.model.names import Name
 from credmgr.model.usage import Usage
+from credmgr.store import subjects
 from credmgr.store.database import Transaction
 from credmgr.store.tables import usage
 from credmgr.store.types import Moment
@@ -57,6 +58,8 @@ def record(tx: Transaction, batch: Iterable[Usage]) -> None:
     rows = [{name: getattr(use, name) for name in _FIELDS} for use in batch]
     rows.sort(key=lambda row: (*(row[name] for name in _KEY[:3]), sorted(row["scopes"])))
     if rows:
+        asking = (row["credential"] for row in rows if row["scopes"])
+        subjects.look_at_used(tx, (row["credential"] for row in rows), asking)
         _RECORD.run(tx.connection, rows)
 
 

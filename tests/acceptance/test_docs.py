@@ -13,6 +13,7 @@ from tests.acceptance.installation import COMMAND, KEY, PARTNER, Installation, p
 from tests.acceptance.test_terminal import every_command
 
 DOCS = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
+POLICY = (Path(__file__).parents[2] / "docs" / "policy.md").read_text()
 SECTIONS = {
     title: re.findall(r"^\$ (.+)$", text, re.MULTILINE)
     for title, text in re.findall(r"^### (.+?)\n(.*?)(?=^##|\Z)", DOCS, re.MULTILINE | re.DOTALL)
@@ -33,10 +34,28 @@ def rotated(home: Installation) -> None:
     home.run("rotate", KEY)
 
 
+def found(home: Installation) -> None:
+    home.edit("    issuer: dashboard\n", "    issuer: dashboard\n    environment: production\n")
+    home.run("apply", "--yes")
+    home.run("audit")
+
+
+def written(home: Installation) -> None:
+    for block in re.findall(r"^```yaml\n(.*?)^```", POLICY, re.MULTILINE | re.DOTALL):
+        if block.startswith("pack: "):
+            name = "mine-test.yaml" if "cases:" in block else "mine.yaml"
+            (home.folder / name).write_text(block)
+
+
 BEFORE: Mapping[str, Callable[[Installation], None]] = {
     "resolve": waiting,
     "import": made,
     "rollback": rotated,
+    "findings show": found,
+    "ack": found,
+    "snooze": found,
+    "exempt": found,
+    "policy test": written,
 }
 
 

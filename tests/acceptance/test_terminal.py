@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from credmgr.bootstrap import build
-from credmgr.cli import log
 from credmgr.cli.commands import app
 from credmgr.manifest.loading import load
 from credmgr.model.audit import Event
@@ -140,8 +139,9 @@ def test_a_mistyped_command_or_option_is_told_the_right_one(home: Installation) 
 def every_command() -> Mapping[str, str]:
     """Each command with its help text."""
     found = {str(one.name): one.callback.__doc__ or "" for one in app.registered_commands}
-    for one in log.app.registered_commands:
-        found[f"log {one.name}"] = one.callback.__doc__ or ""
+    for group in app.registered_groups:
+        for one in group.typer_instance.registered_commands if group.typer_instance else ():
+            found[f"{group.name} {one.name}"] = one.callback.__doc__ or ""
     return found
 
 

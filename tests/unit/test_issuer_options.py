@@ -11,7 +11,6 @@ from credmgr.issuers.caseforge import (
     CATALOGUE,
     CaseForgeIssuerFactory,
     CaseForgeOptions,
-    KeyType,
     check_type,
     key_name_of,
     key_type_of,
@@ -20,6 +19,7 @@ from credmgr.issuers.manual import ManualIssuerFactory, ManualOptions
 from credmgr.model.credential import Credential, Environment, Kind
 from credmgr.model.names import Name
 from credmgr.model.secret import Secret
+from credmgr.model.version import KeyType
 from credmgr.plugins.backend import Mistake
 from credmgr.plugins.issuer import IssuerClass, IssuerFactory
 from credmgr.sandbox import SCOPES as SANDBOX_SCOPES

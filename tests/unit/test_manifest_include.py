@@ -24,7 +24,7 @@ def test_included_files_are_merged(tmp_path: Path) -> None:
     manifest = read(tmp_path, HEAD + "policies: [default]\n", parts__b=SECOND, parts__c=third)
 
     assert list(manifest.credentials) == ["caseforge/api-key", "second", "third"]
-    assert manifest.policies == ("default", "more", "yet-more")
+    assert [use.pack for use in manifest.policies] == ["default", "more", "yet-more"]
     assert manifest.files == (
         tmp_path / "credmgr.yaml",
         tmp_path / "parts/b.yaml",

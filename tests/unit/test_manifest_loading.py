@@ -52,7 +52,7 @@ def test_every_key_reaches_the_model(tmp_path: Path) -> None:
     assert manifest.daemon == DaemonSettings(
         timedelta(seconds=1), 2, timedelta(seconds=5), timedelta(seconds=15)
     )
-    assert manifest.policies == ("default", "strict/pci")
+    assert [use.pack for use in manifest.policies] == ["default", "strict/pci"]
     assert manifest.home == tmp_path
     assert manifest.files == (tmp_path / "credmgr.yaml",)
     assert manifest.consumers == {
