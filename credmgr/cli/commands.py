@@ -11,6 +11,7 @@ from credmgr.cli import (
     ack,
     apply,
     audit,
+    backends,
     check,
     consumer,
     doctor,
@@ -113,4 +114,5 @@ for panel, commands in PANELS.items():
 app.add_typer(consumer.app, name="consumer", rich_help_panel="Act")
 app.add_typer(findings.app, name="findings", rich_help_panel="Look")
 app.add_typer(policy.app, name="policy", rich_help_panel="Look")
+app.add_typer(backends.app, name="backends", rich_help_panel="Look")
 app.add_typer(log.app, name="log", rich_help_panel="Look")

@@ -68,7 +68,7 @@ class FileSinkFactory:
     def validate(self, options: FileOptions) -> Iterable[Mistake]:
         """What the types alone cannot say."""
         yield from file_mistakes(options.path, options.file)
-        yield from _mode_mistakes(options)
+        yield from mode_mistakes(options.mode, others_may_read=options.others_may_read)
         yield from options.rendering.mistakes()
 
     def open(self, options: FileOptions, context: PluginContext) -> FileCopies:
@@ -77,7 +77,7 @@ class FileSinkFactory:
         Raises:
             ConfigError: There is no such user or group.
         """
-        access = Access(int(options.mode, 8), _user(options.owner), _group(options.group))
+        access = access_of(options.mode, options.owner, options.group)
         return file_copies(
             context, options.path, options.file, access, options.rendering, adopt=options.adopt
         )
@@ -108,16 +108,26 @@ def file_mistakes(path: str, file: str) -> Iterator[Mistake]:
         yield Mistake("file", "credmgr's own files beside the copies are called so")
 
 
-def _mode_mistakes(options: FileOptions) -> Iterator[Mistake]:
-    if not _MODE.fullmatch(options.mode):
+def access_of(mode: str, owner: str | int, group: str | int) -> Access:
+    """Who may reach the files, as the options of these names say.
+
+    Raises:
+        ConfigError: There is no such user or group.
+    """
+    return Access(int(mode, 8), _user(owner), _group(group))
+
+
+def mode_mistakes(bits: str, *, others_may_read: bool) -> Iterator[Mistake]:
+    """What is wrong with the option `mode`."""
+    if not _MODE.fullmatch(bits):
         yield Mistake("mode", "mode is no permission bits", 'write them as "0640", quoted')
         return
-    mode = int(options.mode, 8)
+    mode = int(bits, 8)
     if mode & (stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH | stat.S_IWGRP | stat.S_IWOTH):
         yield Mistake("mode", "others than the owner could write it, or run it", 'write "0640"')
     if not mode & stat.S_IRUSR:
         yield Mistake("mode", "its owner could not read it", 'write "0400" or "0600"')
-    if mode & stat.S_IROTH and not options.others_may_read:
+    if mode & stat.S_IROTH and not others_may_read:
         fix = 'write "0640" with a `group`, or `others_may_read: true` if that is meant'
         yield Mistake("mode", "every user of the machine could read it", fix)
 

@@ -4,7 +4,10 @@ import json
 import sqlite3
 from contextlib import closing
 
+from credmgr.testing.canaries import leaks, new_canary
 from tests.acceptance.installation import CLIENT, KEY, PARTNER, Installation
+
+AWAY = '  away: {plugin: vault, address: "http://127.0.0.1:1", token: {token: "env:BAO"}}'
 
 
 def test_status_shows_every_credential_and_that_no_daemon_runs(grown: Installation) -> None:
@@ -224,3 +227,39 @@ def test_doctor_tells_a_database_that_is_not_there(home: Installation) -> None:
 
     assert "`credmgr apply` makes it" in home.run("doctor", code=1).out
     assert "does not exist" in home.run("status", code=3).err
+
+
+def test_backends_list_shows_what_each_is_like_and_what_does_not_work(
+    grown: Installation,
+) -> None:
+    said = grown.run("backends", "list").out
+    assert "cas, versions" in said
+    assert "✓ works" in said
+
+    grown.edit("  standby:", f"{AWAY}\n  standby:")
+    grown.edit("notifiers:", "sinks: {out: {plugin: file, path: out}}\nnotifiers:")
+    canary = new_canary()
+    grown.environ["BAO"] = canary
+    (grown.folder / "state.db").unlink()  # it needs none
+    told = {one["name"]: one for one in grown.json("backends", "list")["backends"]}
+
+    assert [told[name]["healthy"] for name in ("local", "standby", "away", "out")] == [
+        True,
+        True,
+        False,
+        True,
+    ]
+    assert "printable ASCII" in told["away"]["problem"]
+    assert told["local"]["capabilities"] == ["cas", "versions"]
+    assert (told["out"]["kind"], told["out"]["capabilities"]) == ("sink", [])
+    shown = grown.run("backends", "list").out
+    assert "✗ backend away" in shown
+    assert not leaks(canary, f"{shown}{told}")
+
+
+def test_backends_list_goes_on_without_the_keyring(grown: Installation) -> None:
+    (grown.folder / "master.key").unlink()
+    told = {one["name"]: one for one in grown.json("backends", "list")["backends"]}
+
+    assert not told["local"]["healthy"]
+    assert "keyring does not open" in told["local"]["problem"]

@@ -1,17 +1,20 @@
 """The built-in sinks against the one contract."""
 
+import base64
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from credmgr.model.names import Name
 from credmgr.plugins.loading import SINKS, load
 from credmgr.plugins.sink import Sink
 from credmgr.sinks.command import CommandOptions
 from credmgr.sinks.file import FileOptions
+from credmgr.sinks.kubernetes import KubernetesOptions
 from credmgr.sinks.rendering import Form
 from credmgr.testing import SinkContract
 from credmgr.testing.sink_contract import Meddle, Plant, Reopen, Stamp, There
@@ -85,6 +88,18 @@ class TestJsonFile(TestFile):
 
     def value_in(self, content: bytes) -> str:
         return str(json.loads(content)["token"])
+
+
+class TestKubernetesManifest(TestFile):
+    factory = load(SINKS, "kubernetes")
+    options = KubernetesOptions("out")
+
+    @pytest.fixture
+    def file(self, tmp_path: Path) -> Callable[[Name], Path]:
+        return lambda name: tmp_path / "out" / f"{name}.yaml"
+
+    def value_in(self, content: bytes) -> str:
+        return base64.b64decode(yaml.safe_load(content)["data"]["value"]).decode()
 
 
 HOOK = r"""

@@ -272,6 +272,15 @@ def test_a_client_certificate_that_is_none_is_told(tmp_path: Path) -> None:
         session("https://localhost:1", tmp_path, cert=CertSignIn("cert.pem", "cert.pem"))
 
 
+@pytest.mark.parametrize("token", ["s.\u00e9", "s.a\r\nX-Vault-Policy: root", "s.a b", "s.a\0"])
+def test_a_token_that_no_header_holds_is_told_and_not_shown(tmp_path: Path, token: str) -> None:
+    context = context_of(tmp_path, token=f"{CANARY}{token}")
+    options = VaultOptions("http://localhost:1", token=TokenSignIn("env:token"))
+    with pytest.raises(ConfigError, match="printable ASCII") as caught:
+        VaultBackendFactory().open(options, context).read(NAME)
+    assert not leaks(CANARY, everything_in(caught.value))
+
+
 def test_without_a_way_in_no_session_opens(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="exactly one way to sign in"):
         VaultBackendFactory().open(VaultOptions("http://localhost:1"), context_of(tmp_path))

@@ -6,6 +6,7 @@ exceptions. hvac keeps what it knows: the paths and parameters of the API.
 """
 
 import json as codec
+import re
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -13,10 +14,12 @@ import hvac
 
 from credmgr.backends.vault.faults import Nonsense, Refused
 from credmgr.backends.vault.transport import Transport
+from credmgr.errors import ConfigError
 
 _OK: Final = 200
 _EMPTY: Final = 204
 _REFUSALS: Final = 300
+_HEADER: Final = re.compile(r"[!-~]*", re.ASCII)
 
 
 class Wire:
@@ -87,7 +90,15 @@ def client_of(transport: Transport, token: str, namespace: str) -> Any:
     """An hvac client for one token; "" for none.
 
     hvac takes a missing token from the environment and `~/.vault-token`, so it always gets one.
+
+    Raises:
+        ConfigError: No header can hold the token; the HTTP library would quote it when it says so.
     """
+    if not _HEADER.fullmatch(token):
+        raise ConfigError(
+            "the token holds more than the printable ASCII of every token",
+            hint="is there a line too many, or a note, where the reference points?",
+        )
 
     def adapter(**_: Any) -> Wire:
         return Wire(transport, token, namespace)
