@@ -29,7 +29,7 @@ CredmgrError
 │   ├── CorruptSecret           wrong key, swapped or damaged
 │   └── BackendUnavailable (r)
 ├── IssuerError
-│   ├── IssuerRefused           the issuer said no
+│   ├── IssuerRefused           the issuer said no; by plugins/issuer.py, AudienceRefused
 │   │   ├── SecretRejected      this secret does not (or no longer) log in
 │   │   ├── ScopeRefused
 │   │   └── NoFreeSlot

@@ -21,7 +21,7 @@ from credmgr.api.house import House
 from credmgr.api.operation import Access, Operation
 from credmgr.api.problems import NO_STORE, REALM, Refusal, refusal_of, unavailable
 from credmgr.api.protocol import BY_UID
-from credmgr.api.reading import FORM, body_of, pairs, scopes_in
+from credmgr.api.reading import AUDIENCE, FORM, SCOPE, audience_in, body_of, pairs, scopes_in
 from credmgr.api.rendering import as_json
 from credmgr.api.tokens import TOKEN, minted
 from credmgr.errors import Ambiguous, CredmgrError, NotGranted, ScopeNotGranted
@@ -35,12 +35,13 @@ _BODY: Final = {
     "required": ["grant_type"],
     "properties": {
         "grant_type": {"const": GRANT},
-        "scope": {"type": "string"},
-        "audience": {"type": "string"},
-        "resource": {"type": "string"},
+        "scope": SCOPE,
+        "audience": AUDIENCE,
+        "resource": AUDIENCE,
         "client_id": {"type": "string"},
         "client_secret": {"type": "string"},
     },
+    "additionalProperties": {"type": "string"},
 }
 ERROR: Final = {
     "type": "object",
@@ -139,7 +140,7 @@ def _scopes(form: Mapping[str, str]) -> frozenset[str]:
 
 
 def _audience(form: Mapping[str, str]) -> str | None:
-    audience, resource = form.get("audience"), form.get("resource")
+    audience, resource = audience_in(form), audience_in(form, "resource")
     if audience is not None and resource is not None and audience != resource:
         raise _refuse("invalid_target", "The audience and the resource differ.")
     return audience or resource
@@ -149,7 +150,10 @@ def _as_oauth(error: CredmgrError) -> Refusal:
     """An error by the codes of RFC 6749 §5.2 and RFC 8707 §2."""
     match error:
         case NotGranted() | Ambiguous():
-            return _refuse("invalid_target", "Say in audience or resource which credential.")
+            return _refuse(
+                "invalid_target",
+                "Say by audience or resource which credential is meant.",
+            )
         case ScopeNotGranted():
             return _refuse("invalid_scope", "The client has not all of these scopes.")
         case Refusal(status=400 | 401):

@@ -8,7 +8,12 @@ from typing import ClassVar, Final
 
 from starlette.responses import Response
 
-from credmgr.errors import CredmgrError, NotGranted, ScopeNotGranted, SecretNotFound
+from credmgr.errors import (
+    CredmgrError,
+    NotGranted,
+    ScopeNotGranted,
+    SecretNotFound,
+)
 
 REALM: Final = "credmgr"
 NO_STORE: Final[Mapping[str, str]] = {"Cache-Control": "no-store"}

@@ -16,7 +16,11 @@ from credmgr.model.names import Name
 FORM: Final = "application/x-www-form-urlencoded"
 JSON: Final = "application/json"
 _FIELDS: Final = 20
-_SCOPES: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+(?: [\x21\x23-\x5b\x5d-\x7e]+)*")
+_SCOPE: Final = r"[\x21\x23-\x5b\x5d-\x7e]+"
+SCOPE: Final = {"type": "string", "pattern": f"^({_SCOPE}( {_SCOPE})*)?$", "maxLength": 1000}
+"""RFC 6749 §3.3; none when it is empty."""
+AUDIENCE: Final = {"type": "string", "pattern": r"^[\x21-\x7e]*$", "maxLength": 1000}
+"""An address (RFC 8707 §2) or a name; none when it is empty."""
 
 
 def credential_in(request: Request) -> Name:
@@ -76,9 +80,25 @@ def scopes_in(fields: Mapping[str, str]) -> frozenset[str]:
         Refusal: 400; they have another form.
     """
     text = fields.get("scope", "")
-    if text and not _SCOPES.fullmatch(text):
+    if not _fits(SCOPE, text):
         raise bad_request("The scope is not a list of scopes with a blank between each.")
     return frozenset(text.split(" ")) if text else frozenset()
+
+
+def audience_in(fields: Mapping[str, str], name: str = "audience") -> str | None:
+    """The audience in the field of this name, if there is one.
+
+    Raises:
+        Refusal: 400; it has spaces, or other signs that no address has, or is too long.
+    """
+    text = fields.get(name)
+    if not _fits(AUDIENCE, text or ""):
+        raise bad_request(f"The {name} is no address and no name.")
+    return text
+
+
+def _fits(schema: Mapping[str, Any], text: str) -> bool:
+    return len(text) <= schema["maxLength"] and bool(re.fullmatch(schema["pattern"], text))
 
 
 async def body_of(request: Request, *types: str) -> bytes:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route, Router
+from starlette.routing import Match, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from credmgr.api.callers import Caller
@@ -62,6 +62,11 @@ class _Addressed(Route):
         self._house = house
         super().__init__(path, self._answer, methods=list(self._by_method))
         self.methods = set(self._by_method)  # no HEAD besides GET
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Whether this is the address, for whatever method; no other one is looked at then."""
+        found, more = super().matches(scope)
+        return (Match.FULL if found is Match.PARTIAL else found), more
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or say which methods there are."""

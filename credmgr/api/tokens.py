@@ -11,8 +11,17 @@ from credmgr.api.callers import Caller
 from credmgr.api.fast import ROUTE, FastTokens, token_facts
 from credmgr.api.house import House
 from credmgr.api.operation import Access, Operation
-from credmgr.api.problems import NO_STORE, bad_request, not_found, unavailable
-from credmgr.api.reading import FORM, JSON, credential_in, scopes_in, text_in
+from credmgr.api.problems import NO_STORE, not_found, unavailable
+from credmgr.api.reading import (
+    AUDIENCE,
+    FORM,
+    JSON,
+    SCOPE,
+    audience_in,
+    credential_in,
+    scopes_in,
+    text_in,
+)
 from credmgr.api.rendering import as_json
 from credmgr.broker.asking import Ask
 from credmgr.broker.broker import PATIENCE
@@ -30,10 +39,10 @@ TOKEN: Final = {
 }
 PARAMETERS: Final = {
     "scope": {
-        "schema": {"type": "string"},
+        "schema": SCOPE,
         "description": "Scopes, a blank between each; those of the grant unless given.",
     },
-    "audience": {"schema": {"type": "string"}, "description": "For whom the token is meant."},
+    "audience": {"schema": AUDIENCE, "description": "For whom the token is meant."},
 }
 _REJECTED: Final = {
     "type": "object",
@@ -119,6 +128,4 @@ class Tokens:
         name, fields = credential_in(request), request.state.query
         if caller is None:
             raise not_found()
-        if not fields.get("audience", "").isprintable():
-            raise bad_request("The audience is no plain text.")
-        return Ask(caller.name, name, scopes_in(fields), fields.get("audience"))
+        return Ask(caller.name, name, scopes_in(fields), audience_in(fields))

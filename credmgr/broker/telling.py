@@ -11,11 +11,13 @@ from credmgr.errors import (
     CredmgrError,
     InvalidAnswer,
     IssuerUnavailable,
+    NotGranted,
     ScopeNotGranted,
     ScopeRefused,
     SecretRejected,
     TokenUnavailable,
 )
+from credmgr.plugins.issuer import AudienceRefused
 
 SOON: Final = timedelta(seconds=1)
 LATER: Final = timedelta(seconds=5)
@@ -42,6 +44,8 @@ def _told(error: CredmgrError) -> tuple[BrokerError, timedelta]:
             return error, NONE
         case ScopeRefused():
             return ScopeNotGranted("the issuer does not grant these scopes"), MUCH_LATER
+        case AudienceRefused():
+            return NotGranted(), MUCH_LATER
         case IssuerUnavailable() | BackendUnavailable():
             wait = max(error.retry_after or LATER, SOON)
             return TokenUnavailable("upstream does not answer", retry_after=wait), SOON

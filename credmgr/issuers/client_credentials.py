@@ -16,6 +16,7 @@ from credmgr.model.clock import Clock
 from credmgr.model.credential import Credential, Kind
 from credmgr.model.secret import Secret
 from credmgr.model.token import Token, TokenRequest
+from credmgr.plugins.issuer import AudienceRefused
 
 LONGEST_LIFE: Final = timedelta(hours=24)
 """A token is never believed to live longer; asking again too early harms nobody."""
@@ -112,7 +113,7 @@ class TokenEndpoint:
 
     def _request(self, credential: Credential, secret: Secret, request: TokenRequest) -> Token:
         if request.audience is not None and not self.audience_parameter:
-            raise IssuerRefused(f"{self._call}: the issuer knows no audiences")
+            raise AudienceRefused(f"{self._call}: the issuer knows no audiences")
         client_id = _client_id(credential)
         # The moment before the request: what the answer's way took is never added to the life.
         asked_at = self.clock.now()

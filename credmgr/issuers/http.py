@@ -34,6 +34,7 @@ from credmgr.issuers.transport import pool_of
 from credmgr.model.clock import Clock
 from credmgr.model.secret import Secret
 from credmgr.plugins.context import PluginContext
+from credmgr.plugins.issuer import AudienceRefused
 
 MAX_BODY: Final = 1 << 20
 """Longest answer that is read, in bytes; real ones are pages of a list, some 100 KiB."""
@@ -228,5 +229,9 @@ def _refused(answer: Answer) -> IssuerError:
 def _refused_client(answer: Answer, said: str) -> IssuerError:
     if not answer.code:
         return answer.call.senseless(f"refused with {answer.status} and no OAuth error code")
-    by_code = {"invalid_client": SecretRejected, "invalid_scope": ScopeRefused}
+    by_code: dict[str, type[IssuerRefused]] = {
+        "invalid_client": SecretRejected,
+        "invalid_scope": ScopeRefused,
+        "invalid_target": AudienceRefused,
+    }
     return by_code.get(answer.code, IssuerRefused)(said)

@@ -6,12 +6,19 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol
 
+from credmgr.errors import IssuerRefused
 from credmgr.model.credential import Credential
 from credmgr.model.secret import Secret
 from credmgr.model.token import Token, TokenRequest
 from credmgr.model.version import KeyType
 from credmgr.plugins.backend import Mistake
 from credmgr.plugins.context import PluginContext
+
+
+class AudienceRefused(IssuerRefused):
+    """The issuer makes no tokens for this audience (RFC 8707 §2, `invalid_target`)."""
+
+    code = "audience_refused"
 
 
 class IssuerClass(StrEnum):
@@ -162,6 +169,7 @@ class Issuer(Protocol):
         Raises:
             SecretRejected: The issuer does not accept it.
             ScopeRefused: The issuer does not grant the scopes.
+            AudienceRefused: It makes no tokens for the audience.
         """
         ...
 

@@ -32,6 +32,7 @@ from credmgr.issuers import transport
 from credmgr.issuers.calls import Answer, Authority, Call
 from credmgr.issuers.http import MAX_BODY, Exchange
 from credmgr.model.secret import Secret
+from credmgr.plugins.issuer import AudienceRefused
 from credmgr.testing import FakeClock
 from credmgr.testing.canaries import everything_in, leaks
 from tests.issuer_world import (
@@ -322,6 +323,7 @@ def test_a_date_to_wait_for_is_read_by_the_injected_clock() -> None:
         (Authority.CLIENT, 401, "invalid_client", SecretRejected),
         (Authority.CLIENT, 400, "invalid_client", SecretRejected),
         (Authority.CLIENT, 400, "invalid_scope", ScopeRefused),
+        (Authority.CLIENT, 400, "invalid_target", AudienceRefused),
         (Authority.CLIENT, 400, "unauthorized_client", IssuerRefused),
         (Authority.CLIENT, 401, "", InvalidAnswer),
         (Authority.BEARER, 401, "", SecretRejected),

@@ -15,6 +15,7 @@ from credmgr.errors import (
     TokenUnavailable,
 )
 from credmgr.model.names import Name
+from credmgr.plugins.issuer import AudienceRefused
 from tests.broker_world import (
     BILLING,
     CONSUMER,
@@ -127,6 +128,20 @@ class TestScopes:
         with pytest.raises(NotGranted) as denied:
             broker.token(ask)
         assert str(denied.value) == str(NotGranted())
+
+
+def test_an_audience_that_the_issuer_does_not_know_is_as_good_as_none(
+    broker: Broker, world: World
+) -> None:
+    world.error = AudienceRefused()
+    strange = Ask(BILLING, NAME, audience="https://nowhere.example")
+    with pytest.raises(NotGranted):
+        broker.token(strange)
+    with pytest.raises(NotGranted):
+        broker.token(strange)
+    assert len(world.requests) == 1
+    broker.flush()
+    assert not world.opened  # no news for people: anybody can name an audience
 
 
 def test_a_rejected_token_is_dropped_once(broker: Broker, world: World) -> None:
