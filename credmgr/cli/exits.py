@@ -108,7 +108,7 @@ def _say(error: CredmgrError) -> None:
     from credmgr.cli.output import PIPED_WIDTH, plain
 
     width = None if sys.stderr.isatty() else PIPED_WIDTH
-    screen = Console(stderr=True, highlight=False, soft_wrap=True, width=width)
+    screen = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True, width=width)
     if isinstance(error, ManifestError):
         _say_problems(error, screen)
         return

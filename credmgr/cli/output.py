@@ -41,7 +41,7 @@ def console() -> "Console":
     """Standard output, as wide as the terminal."""
     from rich.console import Console
 
-    return Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
+    return Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
 
 
 def say(text: str = "") -> None:
@@ -97,7 +97,7 @@ def paragraph(text: str, indent: int = 0) -> None:
     from rich.padding import Padding
     from rich.text import Text
 
-    emit(Padding(Text.from_markup(text), (0, 0, 0, indent), expand=False))
+    emit(Padding(Text.from_markup(text, emoji=False), (0, 0, 0, indent), expand=False))
 
 
 def steps(sentences: Sequence[str]) -> None:

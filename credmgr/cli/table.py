@@ -64,4 +64,4 @@ def _is_empty(cells: Sequence[Sequence[str]], index: int) -> bool:
 def _wide(text: str) -> int:
     from rich.text import Text
 
-    return Text.from_markup(text).cell_len
+    return Text.from_markup(text, emoji=False).cell_len

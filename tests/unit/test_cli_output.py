@@ -50,6 +50,17 @@ def test_foreign_text_has_no_markup_and_no_control_characters(
     assert capsys.readouterr().out == "[bold]x[/bold]\ufffd[31m\ufffd\ufffd\n"
 
 
+def test_foreign_text_with_colons_stays_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    output.say(output.plain("env:X: is not set"))
+    output.paragraph("env:X: is not set")
+    output.lines([("env:X:", "systemd-credential:key:")])
+    table(("PLACE",), [("env:X:",)])
+
+    said = capsys.readouterr().out
+    assert said.count("env:X:") == 4
+    assert "systemd-credential:key:" in said
+
+
 def test_json_is_ascii_with_times_as_texts(capsys: pytest.CaptureFixture[str]) -> None:
     span = timedelta(minutes=1)
     output.json_out({"at": NOW, "for": span, "set": {"b", "a"}, "path": Path("ü\u009b")})
