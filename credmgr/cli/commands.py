@@ -32,6 +32,7 @@ from credmgr.cli import (
     rotate,
     run,
     sandbox,
+    scan,
     show,
     snooze,
     status,
@@ -64,6 +65,7 @@ PANELS: Final[dict[str, dict[str, Callable[..., Any]]]] = {
         "history": history.history,
         "audit": audit.audit,
         "doctor": doctor.doctor,
+        "scan": scan.scan,
     },
     "Act": {
         "rotate": rotate.rotate,

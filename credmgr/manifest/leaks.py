@@ -1,13 +1,12 @@
 """Secrets that somebody wrote into the manifest, found without ever being echoed."""
 
-import math
 import re
 from bisect import bisect_right
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from credmgr.errors import Problem
+from credmgr.likeness import random_looking
 from credmgr.manifest.tree import Scalar, Spot, Trail
 
 REMEDY: Final = (
@@ -37,32 +36,12 @@ _SHAPES: Final = (
     ),
 )
 _SECRET_KEY: Final = re.compile(r"(secret|token|password|passwd|passphrase|key)s?$", re.IGNORECASE)
-_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-_RUN: Final = re.compile(r"[A-Za-z0-9+=]{16,}")
-_BITS_PER_CHARACTER: Final = 3.0
 _SHOWN_LENGTH: Final = 60
 
 
 def shape(text: str) -> str | None:
     """What kind of secret `text` contains by its looks alone; None when it looks harmless."""
     return next((kind for kind, pattern in _SHAPES if pattern.search(text)), None)
-
-
-def random_looking(text: str) -> bool:
-    """Whether `text` contains a run that a machine made up: letters and digits, hard to guess."""
-    if _UUID.search(text):
-        return True
-    return any(
-        re.search("[0-9]", run)
-        and re.search("[A-Za-z]", run)
-        and _entropy(run) > _BITS_PER_CHARACTER
-        for run in _RUN.findall(text)
-    )
-
-
-def _entropy(text: str) -> float:
-    shares = [count / len(text) for count in Counter(text).values()]
-    return -sum(share * math.log2(share) for share in shares)
 
 
 def shown(text: str, otherwise: str = "this value") -> str:

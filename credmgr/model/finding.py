@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from credmgr.model.audit import Event
 from credmgr.model.credential import Environment
@@ -31,6 +32,11 @@ class Standing(StrEnum):
     SNOOZED = "snoozed"
     EXEMPT = "exempt"
     RESOLVED = "resolved"
+
+
+LEAK: Final = "leak/{}"
+"""The key of the finding that a credential's live secret was found where it should not be; its text
+has the fingerprints, and it ends when no living version has one of them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,5 @@
 """A secret value that never shows itself."""
 
-import hashlib
 import hmac
 from typing import Final, NoReturn, SupportsIndex
 
@@ -60,5 +59,11 @@ class Fingerprinter:
 
     def of(self, secret: Secret) -> str:
         """The fingerprint of `secret`: 16 hexadecimal digits."""
-        digest = hmac.new(self._key, secret.reveal().encode(), hashlib.sha256)
-        return digest.hexdigest()[:_FINGERPRINT_HEX]
+        return self.whole(secret.reveal().encode()).hex()[:_FINGERPRINT_HEX]
+
+    def whole(self, value: bytes) -> bytes:
+        """All 32 bytes of the hash, of which a fingerprint is the first 8.
+
+        For texts that may turn out to be a secret, millions of them; kept nowhere.
+        """
+        return hmac.digest(self._key, value, "sha256")

@@ -100,6 +100,11 @@ class SqlLedger:
         with self._database.read() as connection:
             return rotations.current_versions(connection)
 
+    def fingerprinted(self) -> Sequence[Version]:
+        """Every version of which the fingerprint is known, to know a secret again by."""
+        with self._database.read() as connection:
+            return rotations.fingerprinted(connection)
+
     def revision(self) -> int:
         """A number that grows with whatever is done to a credential: the audit chain's length."""
         with self._database.read() as connection:

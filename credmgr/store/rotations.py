@@ -13,7 +13,7 @@ from credmgr.model.audit import Event
 from credmgr.model.names import Name
 from credmgr.model.rotation import Change, JournalEntry, Lease, Request, Rotation
 from credmgr.model.version import Version, VersionStatus
-from credmgr.store import alerts, credentials, leases, subjects
+from credmgr.store import alerts, credentials, leaks, leases, subjects
 from credmgr.store.database import Transaction
 from credmgr.store.tables import journal, open_only, rotations, versions
 from credmgr.store.types import Words
@@ -82,6 +82,9 @@ _VERSIONS: Final = (
 _CURRENT: Final = select(*(versions.c[name] for name in _VERSION)).where(
     versions.c.status == VersionStatus.CURRENT
 )
+_FINGERPRINTED: Final = select(*(versions.c[name] for name in _VERSION)).where(
+    versions.c.fingerprint != ""
+)
 _PUT_VERSION: Final = Upsert(versions, ["id"], replacing(*(n for n in _VERSION if n != "id")))
 
 
@@ -136,6 +139,11 @@ def current_versions(connection: Connection) -> Mapping[Name, Version]:
     """What every credential's consumers should read now."""
     found = (Version(*row) for row in connection.execute(_CURRENT))
     return {one.credential: one for one in found}
+
+
+def fingerprinted(connection: Connection) -> Sequence[Version]:
+    """Every version of which the fingerprint is known."""
+    return [Version(*row) for row in connection.execute(_FINGERPRINTED)]
 
 
 def begin(tx: Transaction, change: Change, lease: Lease) -> None:
@@ -198,6 +206,7 @@ def _follow(tx: Transaction, change: Change, due_at: datetime | None) -> None:
     if change.versions:
         _PUT_VERSION.run(tx.connection, [_values(each, _VERSION) for each in change.versions])
         subjects.look_at_sharers(tx, (each.fingerprint for each in change.versions))
+        leaks.settle(tx, row.credential, change.versions)
     subjects.look_now(tx, [row.credential], tx.now)
     if change.entry:
         _write_entry(tx, change.entry)

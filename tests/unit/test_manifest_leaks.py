@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from credmgr.manifest.leaks import REMEDY, random_looking, shape, shown
+from credmgr.likeness import random_looking
+from credmgr.manifest.leaks import REMEDY, shape, shown
 from tests.manifest_world import GOOD, refusals
 
 RANDOM = "q7Hd02kXz91LmPv5TbYw"

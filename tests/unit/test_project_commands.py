@@ -41,6 +41,7 @@ def test_a_command_in_the_docs_exists(page: Path) -> None:
         if hasattr(command, "commands") and rest:
             assert rest[0] in command.commands, words
             command, rest = command.commands[rest[0]], rest[1:]
-        options = {name for option in command.params for name in option.opts} | {"--help", "-h"}
+        named = [name for one in command.params for name in (*one.opts, *one.secondary_opts)]
+        options = {*named, "--help", "-h"}
         given = {word.partition("=")[0] for word in rest if re.match(r"--?[a-z]", word)}
         assert given <= options, words

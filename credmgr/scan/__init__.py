@@ -1,0 +1,1 @@
+"""Secrets where they should not be: in files, git history, archives and images."""
