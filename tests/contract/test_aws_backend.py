@@ -86,5 +86,5 @@ class TestAwsBackendWhereOnlyOurChecksHold(TestAwsBackend):
         aws.strict = True
 
     @pytest.fixture
-    def faulty(self) -> None:  # type: ignore[override]
+    def faulty(self) -> None:
         """What goes wrong on the way is the same for both."""
