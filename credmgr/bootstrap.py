@@ -3,15 +3,15 @@
 import getpass
 import secrets
 import socket
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote, urlsplit, urlunsplit
 
 from credmgr import processes
 from credmgr.broker.broker import Broker
 from credmgr.broker.purging import Purged, purge
+from credmgr.distribution.keeper import Keeper, Means
 from credmgr.errors import AuditBroken, ConfigError, NotAllowedNow
 from credmgr.keyring import Keyring, create_master_key
 from credmgr.manifest.manifest import Manifest, PackUse
@@ -24,18 +24,18 @@ from credmgr.model.credential import Credential, CredentialStatus, Enrolled
 from credmgr.model.names import Name
 from credmgr.model.secret import Fingerprinter, Secret
 from credmgr.model.version import VersionStatus
+from credmgr.opening import AUDIT_KEY, context_factory, open_keyring, open_state
 from credmgr.outside import OutsideWorld, Sealing, Watch
 from credmgr.packs import Rulebook, load_packs
-from credmgr.plugins.context import Keys, PluginContext
 from credmgr.policy.sweep import Sweep
 from credmgr.rotation.engine import Engine
 from credmgr.rotation.patience import Patience
+from credmgr.rotation.runbook import Runbook
 from credmgr.rotation.work import Tools
-from credmgr.store import Store, open_store
+from credmgr.store import Store
 from credmgr.store.checkpoint import read_checkpoint, write_checkpoint
 from credmgr.store.credentials import Enrolment
 
-AUDIT_KEY: Final = "audit"
 FINGERPRINT_KEY: Final = "fingerprint"
 DEFAULT_PACK: Final = "default"
 _JITTER_STEPS: Final = 1 << 20
@@ -56,6 +56,7 @@ class App:
         actor: Who acts, in the audit chain.
         watch: What wraps the engine's surroundings.
         broker: What hands out tokens and secrets.
+        keeper: What looks after copies.
         rules: The rules in force, once they were asked for.
     """
 
@@ -69,6 +70,7 @@ class App:
     actor: str
     watch: Watch
     broker: Broker
+    keeper: Keeper
     rules: Rulebook | None = None
 
     def adopt(self, manifest: Manifest) -> None:
@@ -85,6 +87,7 @@ class App:
         self.outside = OutsideWorld(manifest, context, self.watch)
         self.engine.outside = self.outside
         self.broker.adopt(manifest.credentials, manifest.consumers, self.outside)
+        self.keeper.adopt(self.outside, manifest.daemon.copies)
         old.close()
 
     def plan(self, manifest: Manifest | None = None) -> Plan:
@@ -315,7 +318,17 @@ def build(
     engine = Engine(tools, outside, owner, manifest.daemon.lease)
     broker = Broker(store.ledger, outside, clock, _jitter, actor, manifest.daemon.workers)
     broker.adopt(manifest.credentials, manifest.consumers, outside)
-    app = App(manifest, clock, keyring, store, outside, engine, owner, actor, watch, broker)
+    means = Means(
+        ledger=store.ledger,
+        book=store.copies,
+        rotations=Runbook(engine),
+        clock=clock,
+        jitter=_jitter,
+        fingerprinter=tools.fingerprinter,
+        actor=actor,
+    )
+    keeper = Keeper(means, outside, manifest.daemon.copies)
+    app = App(manifest, clock, keyring, store, outside, engine, owner, actor, watch, broker, keeper)
     if migrate and store.audit.checkpoint().sequence == 0:
         _refuse_lost_history(app)
     return app
@@ -332,55 +345,3 @@ def _refuse_lost_history(app: App) -> None:
     except AuditBroken:
         app.close()
         raise
-
-
-def open_keyring(manifest: Manifest) -> Keyring:
-    """Open the keyring with the master key that the manifest refers to.
-
-    Raises:
-        KeyringError: It does not open.
-    """
-    reference = manifest.state.master_key
-    kind, _, rest = reference.partition(":")
-    if kind == "file":
-        return Keyring.open(manifest.state.keyring, Path(manifest.home, rest))
-    return Keyring.open(manifest.state.keyring, References(manifest.home).resolve(reference))
-
-
-def open_state(
-    manifest: Manifest, keyring: Keyring, clock: Clock, owner: str, *, migrate: bool
-) -> Store:
-    """Open the state database.
-
-    Raises:
-        StateError: It cannot be used.
-        ConfigError: Its password's reference leads nowhere.
-    """
-    state = manifest.state
-    url = state.database
-    if state.database_password:
-        url = _with_password(url, References(manifest.home).resolve(state.database_password))
-    key = keyring.current(AUDIT_KEY)[1]
-    return open_store(url, clock=clock, audit_key=key, owner=owner, migrate=migrate)
-
-
-def _with_password(url: str, password: Secret) -> str:
-    parts = urlsplit(url)
-    user, _, host = parts.netloc.rpartition("@")
-    place = f"{user}:{quote(password.reveal(), safe='')}@{host}"
-    return urlunsplit(parts._replace(netloc=place))
-
-
-def context_factory(
-    manifest: Manifest, clock: Clock, keyring: Keys
-) -> Callable[[Name], PluginContext]:
-    """What makes the context of each plugin instance."""
-    shared = PluginContext(
-        name="",
-        home=manifest.home,
-        clock=clock,
-        keys=keyring,
-        references=References(manifest.home),
-        workers=manifest.daemon.workers,
-    )
-    return lambda name: replace(shared, name=name)

@@ -35,6 +35,7 @@ from credmgr.errors import (
 from credmgr.manifest.manifest import Manifest
 from credmgr.manifest.plan import Plan
 from credmgr.model.audit import Event as AuditEvent
+from credmgr.model.copy import Copy
 from credmgr.model.finding import Alert, Finding, Severity
 from credmgr.model.names import Name
 from credmgr.policy.delivery import Dispatcher
@@ -45,6 +46,7 @@ HEARTBEAT: Final = timedelta(seconds=10)
 ALERTS: Final = timedelta(seconds=2)
 CHECKPOINT: Final = timedelta(minutes=1)
 TOKENS: Final = timedelta(seconds=1)
+COPIES: Final = timedelta(seconds=1)
 USAGE: Final = timedelta(seconds=10)
 RULES: Final = timedelta(seconds=10)
 ISSUERS: Final = timedelta(minutes=5)
@@ -90,6 +92,8 @@ class Daemon:
         self._lock = Lock()
         self._pool = ThreadPoolExecutor(app.manifest.daemon.workers, thread_name_prefix="rotation")
         self._dispatcher = Dispatcher(app.store.outbox, app.store.ledger, app.clock, app.actor)
+        self._copies = ThreadPoolExecutor(app.manifest.daemon.workers, thread_name_prefix="copy")
+        self._looking: set[Future[None]] = set()
         self._started_at = app.clock.now()
         self._inspection = Inspection(app.store.ledger)
 
@@ -145,6 +149,23 @@ class Daemon:
         except Exception:
             log.exception("unexpected error; this credential is left alone for a while")
             self._leave_alone(name)
+
+    def copies(self) -> int:
+        """Claim the copies whose turn it is and hand them to their pool; how many there were.
+
+        A place that does not answer keeps one thread for the length of a call, and no other copy.
+        """
+        self._looking = {one for one in self._looking if not one.done()}
+        room = self._app.manifest.daemon.workers * QUEUE - len(self._looking)
+        if room <= 0 or self._stop.is_set() or self._adopting.is_set():
+            return 0
+        claimed = self._app.keeper.claim(room)
+        self._looking |= {self._copies.submit(self.keep, copy) for copy in claimed}
+        return len(claimed)
+
+    def keep(self, copy: Copy) -> None:
+        """One copy's turn; the outermost edge, where an error is logged and work goes on."""
+        self._guarded(f"copy {copy.place}", lambda: self._app.keeper.tend(copy))()
 
     def beat(self) -> None:
         """A sign of life, for `status`."""
@@ -243,6 +264,7 @@ class Daemon:
         self._app.engine.stopping.set()
         done = self._settle(bound) & self._dispatcher.close(HEARTBEAT)
         self._pool.shutdown(wait=done, cancel_futures=True)
+        self._copies.shutdown(wait=done, cancel_futures=True)
         self._guarded("usage", self._app.broker.flush)()
         self._guarded("checkpoint", self.checkpoint)()
         self._guarded("heartbeat", lambda: self._app.store.ledger.stop(self._app.owner))()
@@ -264,7 +286,7 @@ class Daemon:
 
     def _settle(self, bound: timedelta) -> bool:
         with self._lock:
-            running = list(self._in_flight.values())
+            running = [*self._in_flight.values(), *self._looking]
         deadline = self._app.clock.monotonic() + bound
         while (left := deadline - self._app.clock.monotonic()) > timedelta():
             if not wait(running, timeout=min(left, HEARTBEAT).total_seconds()).not_done:
@@ -281,7 +303,7 @@ class Daemon:
 
     def _timers(self) -> BackgroundScheduler:
         timers = BackgroundScheduler(
-            executors={"default": TimerThreads(6)},
+            executors={"default": TimerThreads(8)},
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
             timezone="UTC",
         )
@@ -292,6 +314,7 @@ class Daemon:
             ("checkpoint", self.checkpoint, CHECKPOINT),
             ("tokens", self._app.broker.tend, TOKENS),
             ("purges", self._app.broker.purge, TOKENS),
+            ("copies", self.copies, COPIES),
             ("usage", self._app.broker.flush, USAGE),
             ("rules", self.look, RULES),
             ("issuers", self.inspect, ISSUERS),

@@ -1,12 +1,14 @@
 """The open sessions with backends, sinks, issuers and notifiers of one manifest."""
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from threading import Lock
-from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+from typing import Any, Final, Generic, Protocol, TypeVar, runtime_checkable
 
 from credmgr.distribution.copies import CredentialCopies
+from credmgr.distribution.together import on
 from credmgr.errors import ConfigError
 from credmgr.manifest.manifest import Configured, Manifest
 from credmgr.model.credential import Credential
@@ -18,6 +20,9 @@ from credmgr.plugins.issuer import Issuer
 from credmgr.plugins.notifier import Notifier
 from credmgr.plugins.sink import Sink
 from credmgr.rotation.ports import Ledger
+
+THREADS: Final = 4
+"""Calls to stores at once for each rotation that moves."""
 
 
 class Session(Protocol):
@@ -73,6 +78,10 @@ class Sessions(Generic[S]):
                 self._open[name] = self._watch(name, session)
             return self._open[name]
 
+    def __contains__(self, name: object) -> bool:
+        """Whether the manifest has one of this name."""
+        return name in self._configured
+
     def close(self) -> None:
         """Close those that were opened."""
         with self._lock:
@@ -106,6 +115,8 @@ class OutsideWorld:
         self.notifiers: Sessions[Notifier] = Sessions(
             "notifier", manifest.notifiers, context, lambda _, notifier: notifier
         )
+        workers = manifest.daemon.workers * THREADS
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="copies")
 
     def issuer(self, credential: Credential) -> Issuer:
         """The session with the credential's issuer."""
@@ -113,7 +124,9 @@ class OutsideWorld:
 
     def copies(self, credential: Credential) -> CredentialCopies:
         """The credential's copies."""
-        return CredentialCopies(credential, self.backends, self._quarantine(credential))
+        quarantine = self._quarantine(credential)
+        together = on(self._pool)
+        return CredentialCopies(credential, self.backends, self.sinks, quarantine, together)
 
     def held(self, credential: Credential, stage: Stage) -> Held:
         """The copy in the credential's store.
@@ -124,17 +137,19 @@ class OutsideWorld:
         return self.backends[credential.store.backend].read(credential.store.name, stage)
 
     def _quarantine(self, credential: Credential) -> timedelta:
-        """Twice what a call and a lease may take, where a backend cannot compare and set.
+        """Twice what a call and a lease may take, where a place cannot compare and set: a sink.
 
         Found by model checking: without it, a write of a paused process can point a store at a
         secret that has been revoked meanwhile.
         """
-        used = {self._manifest.backends.get(place.backend) for place in credential.places}
-        if all(one is None or Capability.CAS in one.factory.capabilities for one in used):
+        required = [target.place for target in credential.targets if target.required]
+        used = [self._manifest.backends.get(p.backend) for p in (credential.store, *required)]
+        if all(one and Capability.CAS in one.factory.capabilities for one in used):
             return timedelta()
         return 2 * (DEADLINE + self._manifest.daemon.lease)
 
     def close(self) -> None:
         """Close every session."""
+        self._pool.shutdown()
         for sessions in (self.backends, self.sinks, self.issuers, self.notifiers):
             sessions.close()

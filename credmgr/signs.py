@@ -17,5 +17,11 @@ SIGNS: Final[Mapping[str, str]] = {
     "active": "●",
     "retired": "◌",
     "revoked": "✗",
+    "unseen": "·",
+    "current": "●",
+    "behind": "◔",
+    "drifted": "≠",
+    "refused": "✗",
+    "unreachable": "◌",
 }
-"""Of a rotation's states and a credential's statuses."""
+"""Of a rotation's states, a credential's statuses and a copy's conditions."""

@@ -7,7 +7,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from credmgr.distribution.copies import CredentialCopies
+from credmgr.distribution.keeper import ORDINARY, Care, Keeper, Means
 from credmgr.errors import LeaseHeld, SecretNotFound
+from credmgr.model.copy import Copy
 from credmgr.model.credential import (
     Credential,
     CredentialStatus,
@@ -26,6 +28,7 @@ from credmgr.model.secret import Fingerprinter, Secret
 from credmgr.model.version import Stage, VersionStatus
 from credmgr.plugins.backend import SecretBackend
 from credmgr.plugins.issuer import Issuer
+from credmgr.plugins.sink import Sink
 from credmgr.rotation.engine import Engine
 from credmgr.rotation.patience import Patience
 from credmgr.rotation.runbook import Runbook
@@ -35,17 +38,19 @@ from credmgr.testing.clock import START, FakeClock
 from credmgr.testing.failpoints import Failpoints, Point
 from credmgr.testing.memory_backend import MemoryBackend
 from credmgr.testing.memory_issuer import MemoryIssuer
+from credmgr.testing.memory_sink import MemorySink
 
 NAME = Name("caseforge/api-key")
-ISSUER, FIRST, SECOND = Name("issuer"), Name("first"), Name("second")
+ISSUER, FIRST, SECOND, FILE = Name("issuer"), Name("first"), Name("second"), Name("file")
 MINUTE = timedelta(minutes=1)
 OVERLAP = Overlap(minimum=timedelta(minutes=10), maximum=timedelta(hours=1))
+FINGERPRINTER = Fingerprinter(b"k" * 32)
 REFRESH = timedelta(minutes=4)  # how often a consumer reads anew: OVERLAP.minimum > twice this
 EVERY = timedelta(days=1)
 
 
 def credential(**changes: object) -> Credential:
-    """A credential in two stores, rotated daily."""
+    """A credential in two stores and a sink, rotated daily."""
     made = Credential(
         name=NAME,
         kind=Kind.API_KEY,
@@ -53,7 +58,7 @@ def credential(**changes: object) -> Credential:
         owner="payments",
         environment=Environment.DEVELOPMENT,
         store=Place(FIRST, NAME),
-        targets=(Target(Place(SECOND, Name("copy/api-key"))),),
+        targets=(Target(Place(SECOND, Name("copy/api-key"))), Target(Place(FILE, NAME))),
         scopes=frozenset({"cases:read"}),
         policy=RotationPolicy(
             schedule=Schedule(every=EVERY),
@@ -68,7 +73,7 @@ def credential(**changes: object) -> Credential:
 class Consumer:
     """Reads a store now and then, keeps what it read, and logs in with it all the time."""
 
-    backend: SecretBackend
+    read: Callable[[], Secret | None]
     name: Name
     issuer: MemoryIssuer
     clock: FakeClock
@@ -80,9 +85,8 @@ class Consumer:
     def live(self, moment: str, *, caching: bool = True) -> None:
         """Log in with a fresh read, and with the cached value."""
         now = self.clock.now()
-        try:
-            fresh = self.backend.read(self.name, Stage.CURRENT).secret
-        except SecretNotFound:
+        fresh = self.read()
+        if fresh is None:
             self.held = None  # its first secret is not there yet, or was withdrawn again
             return
         self._login(fresh, f"{moment}: a fresh read")
@@ -105,17 +109,32 @@ class World:
     credential: Credential = field(default_factory=credential)
     issuer: MemoryIssuer = field(init=False)
     backends: dict[Name, MemoryBackend] = field(init=False)
+    sinks: dict[Name, MemorySink] = field(init=False)
     consumers: list[Consumer] = field(init=False)
     processes: int = 0
 
     def __post_init__(self) -> None:
         self.issuer = MemoryIssuer(self.clock)
         self.backends = {FIRST: MemoryBackend(self.clock), SECOND: MemoryBackend(self.clock)}
+        self.sinks = {FILE: MemorySink()}
         self.consumers = [
-            Consumer(self.backends[place.backend], place.name, self.issuer, self.clock)
+            Consumer(self._reader(place), place.name, self.issuer, self.clock)
             for place in self.credential.places
         ]
         self.apply()
+
+    def _reader(self, place: Place) -> Callable[[], Secret | None]:
+        """What reads a place as its consumers do."""
+        if place.backend in self.sinks:
+            return lambda: self.sinks[place.backend].value(place.name)
+
+        def read() -> Secret | None:
+            try:
+                return self.backends[place.backend].read(place.name, Stage.CURRENT).secret
+            except SecretNotFound:
+                return None
+
+        return read
 
     def apply(self, *retire: Name) -> None:
         """Make the declaration known, or retire it."""
@@ -137,11 +156,12 @@ class World:
         outside = _Outside(
             points.issuer(self.issuer),
             {name: points.backend(name, backend) for name, backend in self.backends.items()},
+            {name: points.sink(name, sink) for name, sink in self.sinks.items()},
         )
         tools = Tools(
             ledger=points.ledger(self.store.ledger),
             clock=self.clock,
-            fingerprinter=Fingerprinter(b"k" * 32),
+            fingerprinter=FINGERPRINTER,
             patience=Patience(self.clock),
             actor="daemon@test",
             jitter=lambda: 0.5,
@@ -158,6 +178,25 @@ class World:
     def runbook(self, engine: Engine | None = None) -> Runbook:
         """An operator's moves, in a process of its own."""
         return Runbook(engine or self.engine())
+
+    def keeper(self) -> Keeper:
+        """What looks after copies, in a process of its own."""
+        runbook = self.runbook()
+        means = Means(
+            ledger=self.store.ledger,
+            book=self.store.copies,
+            rotations=runbook,
+            clock=self.clock,
+            jitter=lambda: 0.5,
+            fingerprinter=FINGERPRINTER,
+            actor="daemon@test",
+        )
+        return Keeper(means, self, timedelta(minutes=15))
+
+    def keep(self, care: Care = ORDINARY) -> dict[str, Copy]:
+        """Look at every copy whose turn it is; how each was found, by its backend or sink."""
+        keeper = self.keeper()
+        return {c.place.backend: keeper.tend(c, care) for c in keeper.claim(100)}
 
     @property
     def row(self) -> Rotation | None:
@@ -237,14 +276,25 @@ class World:
             ]
             if len(held) > wanted or any(v.stage is not Stage.CURRENT for v in held):
                 yield f"I4: {name} holds {[v.stage for v in held]}"
+        yield from self._written(wanted)
         if len(set(self.current_ids())) > 1:
             yield "I4: the copies differ"
 
+    def _written(self, wanted: int) -> Iterator[str]:
+        """What a sink holds is the current secret too, or nothing when there is none."""
+        current = set(self.current_ids()) if wanted else {None}
+        for place in self.credential.places:
+            if place.backend in self.sinks and current:
+                state = self.sinks[place.backend].inspect(place.name)
+                if state.version not in current or state.intact is not bool(wanted):
+                    yield f"I4: {place} holds {state}"
+
     def current_ids(self) -> list[object]:
-        """The version that each place shows its readers, where it shows one."""
+        """The version that each store shows its readers, where it shows one."""
         return [
             v.version
             for place in self.credential.places
+            if place.backend in self.backends
             for v in self.backends[place.backend].versions(place.name)
             if v.stage is Stage.CURRENT
         ]
@@ -262,15 +312,17 @@ class World:
 
 
 class _Outside:
-    def __init__(self, issuer: Issuer, backends: dict[Name, SecretBackend]) -> None:
-        self._issuer, self._backends = issuer, backends
+    def __init__(
+        self, issuer: Issuer, backends: dict[Name, SecretBackend], sinks: dict[Name, Sink]
+    ) -> None:
+        self._issuer, self._backends, self._sinks = issuer, backends, sinks
 
     def issuer(self, credential: Credential) -> Issuer:
         del credential
         return self._issuer
 
     def copies(self, credential: Credential) -> CredentialCopies:
-        return CredentialCopies(credential, self._backends)
+        return CredentialCopies(credential, self._backends, self._sinks)
 
 
 @contextmanager

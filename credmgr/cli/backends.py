@@ -77,8 +77,8 @@ def list_backends(*, as_json: Json = False) -> None:
 
 
 def _asked(declared: "Manifest") -> list[Listed]:
-    from credmgr.bootstrap import context_factory
     from credmgr.model.clock import SystemClock
+    from credmgr.opening import context_factory
     from credmgr.outside import OutsideWorld, Watch
 
     context = context_factory(declared, SystemClock(), _keys(declared))
@@ -95,9 +95,9 @@ def _asked(declared: "Manifest") -> list[Listed]:
 
 
 def _keys(declared: "Manifest") -> "Keys":
-    from credmgr.bootstrap import open_keyring
     from credmgr.cli.checkup import NoKeys
     from credmgr.errors import KeyringError
+    from credmgr.opening import open_keyring
 
     try:
         return open_keyring(declared)

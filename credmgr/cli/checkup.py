@@ -7,12 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn, TypeVar
 
-from credmgr.bootstrap import (
-    AUDIT_KEY,
-    context_factory,
-    open_keyring,
-    open_state,
-)
 from credmgr.cli.backend_checks import looks
 from credmgr.cli.status import SILENT
 from credmgr.cli.verdicts import Check, Verdict
@@ -25,6 +19,7 @@ from credmgr.model.clock import Clock
 from credmgr.model.credential import Credential, Enrolled
 from credmgr.model.names import Name
 from credmgr.model.rotation import PARKED
+from credmgr.opening import AUDIT_KEY, context_factory, open_keyring, open_state
 from credmgr.outside import OutsideWorld, Watch
 from credmgr.plugins.context import Keys
 from credmgr.store import Store

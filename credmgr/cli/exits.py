@@ -39,7 +39,7 @@ class Exit(IntEnum):
     UNTRUSTED = 5
     """Something stored does not verify: the audit chain, the keyring, a sealed value."""
     CHANGES = 10
-    """`plan --exit-code` only: applying would change something."""
+    """With `--exit-code` only: `plan`, applying would change something; `drift`, a copy differs."""
 
 
 _CODES: tuple[tuple[tuple[type[CredmgrError], ...], Exit], ...] = (

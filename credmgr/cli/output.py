@@ -33,6 +33,11 @@ _COLOURS: Final = {
     "active": "green",
     "retired": "yellow",
     "revoked": "dim",
+    "current": "green",
+    "behind": "yellow",
+    "drifted": "bold red",
+    "refused": "red",
+    "unreachable": "yellow",
 }
 _UNITS: Final = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
 

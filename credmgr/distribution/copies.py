@@ -1,30 +1,45 @@
-"""The copies of one credential: the store first, then its targets."""
+"""The copies of one credential that a rotation answers for: the store, then the required targets.
 
-from collections.abc import Mapping, Sequence
+What stands in a best-effort target is the keeper's business (`keeper.py`): it may come late, and a
+rotation neither stops nor fails because of it.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Protocol
+from functools import partial
+from typing import Protocol, TypeVar
 from uuid import UUID
 
+from credmgr.distribution.together import Together, in_turn
 from credmgr.errors import Conflict, SecretNotFound
 from credmgr.model.credential import Credential, Place
 from credmgr.model.names import Name
 from credmgr.model.secret import Secret
 from credmgr.model.version import Stage
 from credmgr.plugins.backend import SecretBackend
+from credmgr.plugins.sink import Sink, SinkState
+
+T = TypeVar("T")
+S_co = TypeVar("S_co", covariant=True)
 
 
-class Backends(Protocol):
+class Opened(Protocol[S_co]):
     """Open sessions by their names in the manifest."""
 
-    def __getitem__(self, name: Name, /) -> SecretBackend:
+    def __getitem__(self, name: Name, /) -> S_co:
         """The session of this name."""
+        ...
+
+    def __contains__(self, name: object, /) -> bool:
+        """Whether the manifest has one of this name."""
         ...
 
 
 class CredentialCopies:
-    """Every copy of one credential. Each call may be repeated; a place already done is left alone.
+    """The store's copy and every required one. Each call may be repeated.
 
-    All methods may raise what a `SecretBackend` raises.
+    The store comes first and by itself; the targets follow, all at the same time. All methods may
+    raise what a `SecretBackend` or a `Sink` raises.
 
     Attributes:
         quarantine: How long a late write of an earlier process could still arrive somewhere; zero
@@ -32,51 +47,93 @@ class CredentialCopies:
     """
 
     def __init__(
-        self, credential: Credential, backends: Backends, quarantine: timedelta = timedelta()
+        self,
+        credential: Credential,
+        backends: Opened[SecretBackend],
+        sinks: Opened[Sink],
+        quarantine: timedelta = timedelta(),
+        together: Together = in_turn,
     ) -> None:
-        self._places = {place: backends[place.backend] for place in credential.places}
-        self._store = credential.store
+        required = [target.place for target in credential.targets if target.required]
+        written = [place for place in required if place.backend in sinks]
+        kept = [credential.store, *(place for place in required if place not in written)]
+        self._places = {place: backends[place.backend] for place in kept}
+        self._sinks = {place: sinks[place.backend] for place in written}
+        self._store, self._targets = credential.store, tuple(kept[1:])
+        self._together = together
         self.quarantine = quarantine
 
     def current(self) -> Mapping[Place, UUID | None]:
-        """Which version readers of each place see; None where there is nothing yet."""
-        return {place: self._at(place, Stage.CURRENT) for place in self._places}
+        """Which version readers of each place see, sinks left out; None where nothing is yet."""
+        return self._at_each(self._places, partial(self._at, stage=Stage.CURRENT))
+
+    def showing(self, version: UUID) -> Sequence[Place]:
+        """The places whose readers see a version, sinks that can tell among them."""
+        shown = [place for place, held in self.current().items() if held == version]
+        states = self._at_each(self._sinks, self._state)
+        return shown + [p for p, state in states.items() if state and state.version == version]
+
+    def lacking(self, version: UUID) -> Sequence[Place]:
+        """The sinks that can tell, and tell that they do not hold a version as it was written."""
+        states = self._at_each(self._sinks, self._state)
+        return [p for p, state in states.items() if state and not _holds(state, version)]
 
     def staged(self, version: UUID) -> Secret | None:
         """The value that the store holds as `next`, if it is `version`."""
         return self._read(self._store, Stage.NEXT, version)
 
     def read(self, stage: Stage, version: UUID) -> Mapping[Place, Secret | None]:
-        """Every place's value at `stage`, None where it is not `version`."""
-        return {place: self._read(place, stage, version) for place in self._places}
+        """Every place's value at `stage`, None where it is not `version`; sinks are never read."""
+        return self._at_each(self._places, partial(self._read, stage=stage, version=version))
 
-    def stage(self, secret: Secret, version: UUID) -> None:
-        """Write the value as `next` everywhere, the store first."""
-        for place, backend in self._places.items():
-            backend.stage(place.name, secret, version)
+    def stage(self, secret: Secret, version: UUID) -> Sequence[Place]:
+        """Write the value as `next` everywhere, the store first; a sink must be able to take it.
+
+        Returns:
+            Where it is staged.
+        """
+        self._at_each(self._sinks, lambda place: self._sinks[place].check())
+
+        def write(place: Place) -> None:
+            self._places[place].stage(place.name, secret, version)
+
+        self._store_first(write)
+        return tuple(self._places)
 
     def promote(self, version: UUID, old: UUID | None) -> None:
         """Make `version` current everywhere, store first, where `old` or nothing is current now.
 
         Raises:
-            Conflict: A place holds another version; places before it have been moved.
+            Conflict: A place holds another version; others may have been moved.
         """
-        for place, backend in self._places.items():
+
+        def move(place: Place) -> None:
             held = self._at(place, Stage.CURRENT)
             if held not in (None, old, version):
                 raise Conflict(f"{place} holds {held}, expected {old}")
             if held != version:
-                backend.promote(place.name, version, expect=held)
+                self._places[place].promote(place.name, version, expect=held)
+
+        self._store_first(move)
+        self._write(self._sinks, version)
 
     def restore(self, version: UUID, old: UUID | None) -> None:
         """Undo `promote`: make `old` current wherever `version` is; remove it where nothing was."""
-        for place, backend in self._places.items():
+
+        def move(place: Place) -> None:
+            backend = self._places[place]
             if self._at(place, Stage.CURRENT) != version:
-                continue
+                return
             if old is not None and self._holds(place, old):
                 backend.promote(place.name, old, expect=version)
             else:
                 backend.delete(place.name)
+
+        self._store_first(move)
+        if old is None:
+            self._at_each(self._sinks, self._remove)
+        else:
+            self._write(self._sinks, old)
 
     def fill(self, version: UUID) -> Sequence[Place]:
         """Give every target that holds nothing the store's current value, if it is `version`.
@@ -84,31 +141,63 @@ class CredentialCopies:
         Returns:
             The places that were written.
         """
-        empty = [place for place in self._places if self._at(place, Stage.CURRENT) is None]
-        value = self._read(self._store, Stage.CURRENT, version) if empty else None
+        empty = [place for place, held in self.current().items() if held is None]
+        states = self._at_each(self._sinks, self._state)
+        bare = [p for p, state in states.items() if state and state.version is None]
+        value = self._read(self._store, Stage.CURRENT, version) if empty or bare else None
         if value is None:
             return ()
-        for place in empty:
+
+        def write(place: Place) -> None:
             self._places[place].stage(place.name, value, version)
             self._places[place].promote(place.name, version, expect=None)
-        return empty
+
+        self._at_each(empty, write)
+        self._write(bare, version)
+        return [*empty, *bare]
 
     def discard(self, version: UUID) -> None:
         """Destroy a version that is not current, everywhere."""
-        for place, backend in self._places.items():
-            backend.discard(place.name, version)
+        self._store_first(lambda place: self._places[place].discard(place.name, version))
 
     def keep_only(self, version: UUID) -> None:
         """Destroy whatever else is held under the credential's names and is not current."""
-        for place, backend in self._places.items():
-            for held in backend.versions(place.name):
+
+        def tidy(place: Place) -> None:
+            for held in self._places[place].versions(place.name):
                 if held.version != version and held.stage is not Stage.CURRENT:
-                    backend.discard(place.name, held.version)
+                    self._places[place].discard(place.name, held.version)
+
+        self._store_first(tidy)
 
     def delete(self) -> None:
-        """Remove the credential from every place."""
-        for place, backend in self._places.items():
-            backend.delete(place.name)
+        """Remove the credential from every place, the store last."""
+        self._at_each(self._sinks, self._remove)
+        self._at_each(self._targets, lambda place: self._places[place].delete(place.name))
+        self._places[self._store].delete(self._store.name)
+
+    def _store_first(self, act: Callable[[Place], T]) -> None:
+        act(self._store)
+        self._at_each(self._targets, act)
+
+    def _at_each(self, places: Iterable[Place], act: Callable[[Place], T]) -> dict[Place, T]:
+        every = list(places)
+        return dict(zip(every, self._together([partial(act, p) for p in every]), strict=True))
+
+    def _write(self, places: Iterable[Place], version: UUID) -> None:
+        """Write what the store gives its readers, if that is `version`, into sinks."""
+        sinks = list(places)
+        value = self._read(self._store, Stage.CURRENT, version) if sinks else None
+        if value is not None:
+            self._at_each(sinks, lambda p: self._sinks[p].write(p.name, value, version))
+
+    def _remove(self, place: Place) -> None:
+        state = self._state(place)
+        if state is None or state.version is not None:
+            self._sinks[place].remove(place.name)
+
+    def _state(self, place: Place) -> SinkState | None:
+        return self._sinks[place].inspect(place.name)
 
     def _at(self, place: Place, stage: Stage) -> UUID | None:
         held = self._places[place].versions(place.name)
@@ -123,3 +212,7 @@ class CredentialCopies:
         except SecretNotFound:
             return None
         return held.secret if held.version == version else None
+
+
+def _holds(state: SinkState, version: UUID) -> bool:
+    return state.intact and state.version == version

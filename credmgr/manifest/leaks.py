@@ -20,7 +20,7 @@ _SHAPES: Final = (
     ("a CaseForge API key", re.compile(r"cf_(?:sand|live)_[A-Za-z0-9]{4}")),
     ("a sandbox client secret", re.compile(r"(?<!\w)cfs_[A-Za-z0-9_-]{16}")),
     ("credmgr's master key", re.compile(r"credmgr-master-key-v1:[A-Za-z0-9+/=]")),
-    ("a consumer's bearer token", re.compile(r"(?<!\w)credmgr_[A-Za-z0-9_-]{32}")),
+    ("a consumer's bearer token", re.compile(r"(?<!\w)credmgr_[A-Za-z0-9_-]{43}")),
     ("a JSON Web Token", re.compile(r"(?<![\w-])eyJ[\w-]{8,}+\.[\w-]{8,}+\.", re.ASCII)),
     ("a private key", re.compile(r"-----BEGIN (?:[A-Z0-9]{1,16} ){0,3}PRIVATE KEY-----")),
     ("a Vault token", re.compile(r"(?<![\w.-])hv[sbr]\.[\w-]{16}", re.ASCII)),

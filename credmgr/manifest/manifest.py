@@ -47,12 +47,14 @@ class DaemonSettings:
         workers: How many rotations move at once.
         drain: How long it finishes what it began after it was told to stop.
         lease: How long a process owns a rotation before another may take it over.
+        copies: How often each copy is looked at, to find one that was changed.
     """
 
     tick: timedelta = timedelta(seconds=10)
     workers: int = 8
     drain: timedelta = timedelta(seconds=30)
     lease: timedelta = timedelta(seconds=60)
+    copies: timedelta = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,6 +101,8 @@ class DaemonEntry(Entry):
     """How long it finishes what it began after it was told to stop."""
     lease: Duration = Field(default="60s", validate_default=True)
     """How long a process owns a rotation before another may take it over."""
+    copies: Duration = Field(default="15m", validate_default=True)
+    """How often each copy is looked at, to find one that was changed."""
 
 
 class ApiEntry(Entry):

@@ -202,6 +202,10 @@ class Credential:
         """Every copy, the store first."""
         return (self.store, *(target.place for target in self.targets))
 
+    def target(self, place: Place) -> Target | None:
+        """What a place means to the credential; None for its store, and for no place of its own."""
+        return next((target for target in self.targets if target.place == place), None)
+
 
 @dataclass(frozen=True, slots=True)
 class Enrolled:

@@ -10,7 +10,7 @@ from uuid import UUID
 from credmgr.model.audit import Event
 from credmgr.model.finding import Alert
 from credmgr.model.names import Name
-from credmgr.model.version import Version
+from credmgr.model.version import Version, VersionStatus
 
 
 class State(StrEnum):
@@ -208,3 +208,10 @@ class Change:
     withdraws: str = ""
     clears_request: bool = False
     ends_credential: bool = False
+
+    @property
+    def wakes_copies(self) -> bool:
+        """Whether its copies are to be looked at: readers get another secret, or it is over."""
+        current = any(one.status is VersionStatus.CURRENT for one in self.versions)
+        moved = current or self.ends_credential or self.rotation.restored_at is not None
+        return moved or not self.rotation.open

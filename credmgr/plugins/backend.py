@@ -200,6 +200,47 @@ class Timed(Protocol):
         ...
 
 
+@runtime_checkable
+class Glancing(Protocol):
+    """A session that tells, without reading a value, whether a copy was touched. Optional."""
+
+    def glance(self, name: Name) -> str:
+        """A text that is another one whenever what readers see there has changed.
+
+        From one call for metadata, so that it is cheap and leaves no trace of a read secret in an
+        audit log. May be repeated.
+
+        Raises:
+            NotOurs: What is there was not written by credmgr.
+        """
+        ...
+
+
+@runtime_checkable
+class Mending(Protocol):
+    """A session that can tell and undo what somebody wrote over one of its copies. Optional.
+
+    Without it, what is there counts as any other version: it is staged and promoted over.
+    """
+
+    def salvage(self, name: Name) -> Secret:
+        """The value that readers see now, whoever wrote it. May be repeated.
+
+        Raises:
+            SecretNotFound: They see none.
+            CorruptSecret: What they see is no value of the form that is written here.
+        """
+        ...
+
+    def mend(self, name: Name, secret: Secret, version: UUID) -> None:
+        """Make `secret` what readers see, over what somebody wrote since. May be repeated.
+
+        Raises:
+            NotOurs: The name as a whole is somebody else's, not the last change only.
+        """
+        ...
+
+
 class BackendFactory(Protocol):
     """Validates a backend's options, declares what it can do, opens sessions.
 

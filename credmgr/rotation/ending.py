@@ -42,7 +42,7 @@ def overlap(work: Work) -> Move | Wait:
         until = work.now() + left
         text = f"both secrets work until {until:%Y-%m-%d %H:%M:%S} UTC"
         return Wait(min(until, work.now() + DRIFT_LOOK), text)
-    if (ceiling := _left(work, longest)) and (behind := _behind(work)):
+    if (ceiling := _left(work, longest)) and (behind := [*_behind(work), *_late(work)]):
         names = ", ".join(behind)
         return Wait(work.now() + min(ceiling, LOOK_AGAIN), f"still on the old secret: {names}")
     work.tools.patience.forget(row.id)
@@ -106,16 +106,25 @@ def _behind(work: Work) -> list[str]:
     return [str(one) for one in work.tools.ledger.consumers_on(old, since)]
 
 
+def _late(work: Work) -> list[str]:
+    """Best-effort targets that do not hold the new secret yet; the ceiling waits for none."""
+    optional = {target.place for target in work.credential.targets if not target.required}
+    if not optional:
+        return []
+    behind = work.tools.ledger.copies_behind(work.credential.name, work.rotation.new_version)
+    return [str(place) for place in behind if place in optional]
+
+
 def _differing(work: Work) -> str:
     """The places whose readers do not see the new secret, in words; empty when all do."""
     row = work.rotation
     held: Mapping[Place, Secret | None] = work.copies.read(Stage.CURRENT, row.new_version)
     wrong = [
-        str(place)
+        place
         for place, value in held.items()
         if value is None or work.tools.fingerprinter.of(value) != row.fingerprint
     ]
-    return ", ".join(wrong)
+    return ", ".join(str(place) for place in (*wrong, *work.copies.lacking(row.new_version)))
 
 
 def _kept(work: Work, version: UUID, stage: Stage) -> Secret | None:

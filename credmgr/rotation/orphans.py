@@ -28,8 +28,7 @@ def strays(work: Work, listed: Iterable[Listed]) -> list[Version]:
         for one in listed
         if one.secret_id not in used and one.label.rpartition("-")[0] + "-" in ours
     ]
-    shown = set(work.copies.current().values()) if found else set()
-    return [one for one in found if one.id not in shown]
+    return [one for one in found if not work.copies.showing(one.id)]
 
 
 def end_strays(work: Work, found: Sequence[Version]) -> None:

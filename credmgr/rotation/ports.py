@@ -69,6 +69,10 @@ class Ledger(Protocol):
         """Consumers whose last read of the credential was of `version`, later than `since`."""
         ...
 
+    def copies_behind(self, name: Name, version: UUID) -> Sequence[Place]:
+        """The places that, as far as is known, hold another version of the credential."""
+        ...
+
     def note(self, event: Event) -> None:
         """Put a deed outside the state database into the audit chain."""
         ...
@@ -126,7 +130,7 @@ class Ledger(Protocol):
 
 
 class Copies(Protocol):
-    """Every copy of one credential, the store first; implemented by `credmgr.distribution`.
+    """The store's copy and every required one; implemented by `credmgr.distribution`.
 
     All methods may raise what a `SecretBackend` raises, and may be repeated.
     """
@@ -137,7 +141,15 @@ class Copies(Protocol):
         ...
 
     def current(self) -> Mapping[Place, UUID | None]:
-        """Which version readers of each place see; None where there is nothing yet."""
+        """Which version readers of each place see, sinks left out; None where nothing is yet."""
+        ...
+
+    def showing(self, version: UUID) -> Sequence[Place]:
+        """The places whose readers see a version, sinks that can tell among them."""
+        ...
+
+    def lacking(self, version: UUID) -> Sequence[Place]:
+        """The sinks that can tell, and tell that they do not hold a version as it was written."""
         ...
 
     def staged(self, version: UUID) -> Secret | None:
@@ -145,18 +157,22 @@ class Copies(Protocol):
         ...
 
     def read(self, stage: Stage, version: UUID) -> Mapping[Place, Secret | None]:
-        """Every place's value at `stage`, None where it is not `version`."""
+        """Every place's value at `stage`, None where it is not `version`; sinks are never read."""
         ...
 
-    def stage(self, secret: Secret, version: UUID) -> None:
-        """Write the value as `next` everywhere."""
+    def stage(self, secret: Secret, version: UUID) -> Sequence[Place]:
+        """Write the value as `next` everywhere; a sink must be able to take it.
+
+        Returns:
+            Where it is staged.
+        """
         ...
 
     def promote(self, version: UUID, old: UUID | None) -> None:
         """Make `version` current everywhere, store first, where `old` or nothing is current now.
 
         Raises:
-            Conflict: A place holds another version; places before it have been moved.
+            Conflict: A place holds another version; others may have been moved.
         """
         ...
 

@@ -14,7 +14,9 @@ from credmgr.errors import LeaseHeld, NotAllowedNow
 from credmgr.model.audit import Event as AuditEvent
 from credmgr.model.names import Name
 from credmgr.model.rotation import PARKED, Request, Rotation, State, Trigger
-from credmgr.rotation.engine import Engine
+from credmgr.model.secret import Secret
+from credmgr.rotation.bringing import require_fit
+from credmgr.rotation.engine import Engine, Leased
 from credmgr.rotation.resolving import Resolution
 from credmgr.rotation.work import Supplied
 
@@ -108,6 +110,38 @@ class Runbook:
         if row is None:
             return self._patiently(lambda: self._engine.start(name, Trigger.IMPORT, supplied))
         return self._patiently(lambda: self._engine.supply(row, supplied))
+
+    def require_fit(self, name: Name, secret: Secret) -> Supplied:
+        """Make sure that a secret found somewhere could be the new one; nothing is changed.
+
+        Returns:
+            It, with the id that the issuer must have for it: the one that is not known here yet.
+
+        Raises:
+            SecretRejected: It does not log in.
+            NotAllowedNow: It is known already, or it cannot be told which one it is.
+        """
+        engine = self._engine
+        credential = self._ledger.enrolled(name).credential
+        known = {one.secret_id for one in self._ledger.versions(name)}
+        listed = engine.outside.issuer(credential).list(credential)
+        unknown = [one.secret_id for one in listed if one.secret_id not in known]
+        supplied = Supplied(secret, unknown[0] if len(unknown) == 1 else None)
+        require_fit(engine.tools, engine.outside, name, supplied, waited_for=False)
+        return supplied
+
+    def take_over(self, name: Name, secret: Secret) -> Rotation:
+        """Take a secret that was found somewhere for the new one, if it fits.
+
+        Raises:
+            SecretRejected: It does not log in; nothing was changed.
+            NotAllowedNow: It is known already, or it cannot be told which one it is.
+        """
+        return self.bring(name, self.require_fit(name, secret))
+
+    def leased(self, name: Name) -> Leased:
+        """Hold a credential's lease for the length of a `with` block."""
+        return self._engine.leased(name)
 
     def resolve(self, name: Name, resolution: Resolution, reason: str) -> Rotation:
         """Carry out what a person decided about a rotation that waits for one.

@@ -71,9 +71,8 @@ def stage(work: Work) -> Move | Wait:
         lost = [one for one in (work.version(row.new_version),) if one is not None]
         end_strays(work, lost)
         return next_attempt(work, "the new value was lost before it was staged")
-    work.copies.stage(value, row.new_version)
+    places = ", ".join(str(place) for place in work.copies.stage(value, row.new_version))
     work.in_hand = None
-    places = ", ".join(str(place) for place in work.credential.places)
     version = work.version(row.new_version)
     return Move(
         replace(row, state=State.STAGED),
@@ -172,8 +171,7 @@ def parked(row: Rotation, reason: str) -> Move:
 
 def places_showing(work: Work, version: UUID) -> str:
     """The places whose readers see a version, in words; empty when none do."""
-    shown = work.copies.current().items()
-    return ", ".join(str(place) for place, held in shown if held == version)
+    return ", ".join(str(place) for place in work.copies.showing(version))
 
 
 def _foreign(work: Work) -> str:

@@ -11,7 +11,7 @@ from credmgr.errors import UnknownCredential
 from credmgr.model.audit import Event
 from credmgr.model.credential import Credential, CredentialStatus, Enrolled
 from credmgr.model.names import Name
-from credmgr.store import codec
+from credmgr.store import codec, copies
 from credmgr.store.database import Transaction
 from credmgr.store.leases import NOBODY
 from credmgr.store.tables import credentials, leases, meta, open_only, rotations
@@ -133,7 +133,8 @@ def enrol(
     """Make the declared credentials known and retire others; see `SqlLedger.enrol`."""
     tx.connection.execute(_ENROL_LOCK).all()
     known = {row.name: row for row in tx.connection.execute(_LOCK_ALL)}
-    wanted = {each.name: codec.declaration(each) for each in declared}
+    each = tuple(declared)
+    wanted = {one.name: codec.declaration(one) for one in each}
     added = sorted(wanted.keys() - known.keys())
     _add(tx, {name: wanted[name] for name in added}, now)
     rest = sorted(wanted.keys() & known.keys())
@@ -142,6 +143,9 @@ def enrol(
         name for name in rest if name not in revived and known[name].declaration != wanted[name]
     ]
     _declare(tx, {name: wanted[name] for name in revived + updated}, now)
+    for one in each:
+        if one.name in (*added, *revived, *updated):
+            copies.declare(tx, one, now)
     leave = sorted(
         name
         for name in set(retire) - wanted.keys()

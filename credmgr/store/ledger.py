@@ -12,7 +12,7 @@ from uuid import UUID
 
 from credmgr.model.audit import Event
 from credmgr.model.consumer import Bearer
-from credmgr.model.credential import Credential, Enrolled
+from credmgr.model.credential import Credential, Enrolled, Place
 from credmgr.model.finding import Alert, Finding, Settlement
 from credmgr.model.names import Name
 from credmgr.model.purge import Purge
@@ -24,6 +24,7 @@ from credmgr.store import (
     alerts,
     bearers,
     chain,
+    copies,
     credentials,
     findings,
     heartbeats,
@@ -324,6 +325,11 @@ class SqlLedger:
         """Consumers whose last read of the credential was of `version`, later than `since`."""
         with self._database.read() as connection:
             return usage.consumers_on(connection, version, since)
+
+    def copies_behind(self, name: Name, version: UUID) -> Sequence[Place]:
+        """The places that, as far as is known, hold another version of the credential."""
+        with self._database.read() as connection:
+            return copies.behind(connection, name, version)
 
     def bearers(self, now: datetime) -> Sequence[Bearer]:
         """Every consumer's bearers that have not ended, newest first."""

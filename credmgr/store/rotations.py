@@ -13,7 +13,7 @@ from credmgr.model.audit import Event
 from credmgr.model.names import Name
 from credmgr.model.rotation import Change, JournalEntry, Lease, Request, Rotation
 from credmgr.model.version import Version, VersionStatus
-from credmgr.store import alerts, credentials, leaks, leases, subjects
+from credmgr.store import alerts, copies, credentials, leaks, leases, subjects
 from credmgr.store.database import Transaction
 from credmgr.store.tables import journal, open_only, rotations, versions
 from credmgr.store.types import Words
@@ -213,6 +213,8 @@ def _follow(tx: Transaction, change: Change, due_at: datetime | None) -> None:
     if change.withdraws:
         alerts.withdraw(tx, change.withdraws)
     alerts.queue(tx, change.alerts)
+    if change.wakes_copies:
+        copies.wake(tx, row.credential, tx.now)
     if change.event:
         tx.record(change.event)
 

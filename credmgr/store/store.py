@@ -10,6 +10,7 @@ from credmgr.errors import StateUnavailable
 from credmgr.model.clock import Clock
 from credmgr.store import schema
 from credmgr.store.audit import AuditLog
+from credmgr.store.copies import CopyBook
 from credmgr.store.database import BUSY, Database
 from credmgr.store.engine import address, make_file
 from credmgr.store.faults import translated
@@ -24,6 +25,7 @@ class Store:
     Attributes:
         ledger: Credentials, rotations, leases, findings, alerts, usage, heartbeats.
         outbox: Alerts on their way to people.
+        copies: What is known of each copy.
         audit: The audit log.
     """
 
@@ -31,6 +33,7 @@ class Store:
         self._database = database
         self.ledger = SqlLedger(database)
         self.outbox = Outbox(database)
+        self.copies = CopyBook(database)
         self.audit = AuditLog(database)
 
     def __repr__(self) -> str:

@@ -19,6 +19,7 @@ from sqlalchemy import (
     text,
 )
 
+from credmgr.model.copy import Condition
 from credmgr.model.credential import CredentialStatus
 from credmgr.model.finding import Severity
 from credmgr.model.rotation import Request, State, Trigger
@@ -143,6 +144,27 @@ leases: Final = Table(
     Column("owner", PlainText, nullable=False),
     Column("epoch", _Counter, nullable=False),
     Column("until", Moment),
+)
+
+copies: Final = Table(
+    "copies",
+    metadata,
+    _of_credential(primary_key=True),
+    Column("backend", NameText, primary_key=True),
+    Column("name", NameText, primary_key=True),
+    Column("condition", Words(Condition), nullable=False),
+    Column("version", Uuid),
+    Column("since", Moment),
+    Column("reason", PlainText, nullable=False),
+    Column("token", PlainText, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("repairs", Integer, nullable=False),
+    Column("repaired_at", Moment),
+    Column("checked_at", Moment),
+    Column("look_at", Moment),
+    Column("woken", _Counter, nullable=False),
+    Column("busy_until", Moment),
+    Index("copies_due", "look_at"),
 )
 
 findings: Final = Table(

@@ -40,7 +40,6 @@ _CONTRACTS: Final = {
     "SinkContract": "sink_contract",
 }
 _WITH_ASSERTS: Final = (
-    "backend_faults",
     "backend_life",
     "backend_extremes",
     "backend_moves",

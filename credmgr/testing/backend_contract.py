@@ -20,12 +20,11 @@ import pytest
 from credmgr.model.names import Name
 from credmgr.plugins.backend import BackendFactory
 from credmgr.testing.backend_extremes import ExtremeChecks
-from credmgr.testing.backend_faults import FaultChecks, Faulty
 from credmgr.testing.backend_life import LifeChecks
 from credmgr.testing.backend_moves import Plant, Reopen
 
 
-class BackendContract(LifeChecks, ExtremeChecks, FaultChecks):
+class BackendContract(LifeChecks, ExtremeChecks):
     """Subclass it, set `factory`, give the fixture `backend`; override what else applies.
 
     Attributes:
@@ -47,11 +46,6 @@ class BackendContract(LifeChecks, ExtremeChecks, FaultChecks):
     @pytest.fixture
     def foreign(self) -> Plant | None:
         """What plants an object without our mark under a name, and gives what looks at it."""
-        return None
-
-    @pytest.fixture
-    def faulty(self) -> Faulty | None:
-        """A fault proxy before the same store, and what opens sessions through it; None without."""
         return None
 
     @pytest.fixture

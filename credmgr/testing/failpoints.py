@@ -15,9 +15,11 @@ from typing import Any, Final, cast
 
 from credmgr.plugins.backend import SecretBackend
 from credmgr.plugins.issuer import Issuer
+from credmgr.plugins.sink import Sink
 from credmgr.rotation.ports import Ledger
 
 BACKEND_EFFECTS: Final = frozenset({"stage", "promote", "discard", "delete"})
+SINK_EFFECTS: Final = frozenset({"write", "remove"})
 ISSUER_EFFECTS: Final = frozenset({"create", "disable", "revoke", "verify"})
 LEDGER_EFFECTS: Final = frozenset({"acquire", "begin", "move", "release"})
 
@@ -94,6 +96,10 @@ class Failpoints:
     def backend(self, name: str, backend: SecretBackend) -> SecretBackend:
         """A watched backend."""
         return cast("SecretBackend", self.watch(backend, f"backend-{name}", BACKEND_EFFECTS))
+
+    def sink(self, name: str, sink: Sink) -> Sink:
+        """A watched sink."""
+        return cast("Sink", self.watch(sink, f"sink-{name}", SINK_EFFECTS))
 
 
 class _Watched:

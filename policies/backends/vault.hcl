@@ -7,9 +7,10 @@ path "secret/data/credmgr/*" {
   capabilities = ["create", "read", "update"]
 }
 
-# The mark on an entry, and the removal of an entry as a whole. No `list`, no `read`.
+# The mark on an entry, and the removal of an entry as a whole; no `list`. With `read`, a copy that
+# nobody touched is known by its metadata alone; without it, its value is read each time.
 path "secret/metadata/credmgr/*" {
-  capabilities = ["delete", "update"]
+  capabilities = ["delete", "read", "update"]
 }
 
 # Values of discarded versions.

@@ -2,19 +2,15 @@
 
 import json
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 import pytest
 
 from credmgr.backends.aws_secrets_manager import AwsBackendFactory
 from credmgr.model.names import Name
 from credmgr.testing import BackendContract
-from credmgr.testing.backend_faults import Faulty
 from credmgr.testing.backend_moves import Plant, Reopen
-from credmgr.testing.fault_proxy import FaultProxy
 from tests.integration.aws import AwsServer, a_session, running
 
 if TYPE_CHECKING:
@@ -42,13 +38,6 @@ def session(aws: AwsServer) -> Iterator["AwsBackend"]:
     opened.close()
 
 
-@pytest.fixture(scope="module")
-def proxy(aws: AwsServer) -> Iterator[FaultProxy]:
-    parts = urlsplit(aws.url)
-    with FaultProxy(str(parts.hostname), int(parts.port or 0)) as started:
-        yield started
-
-
 class TestAwsBackend(BackendContract):
     factory = AwsBackendFactory()
 
@@ -68,13 +57,6 @@ class TestAwsBackend(BackendContract):
 
         return plant
 
-    @pytest.fixture
-    def faulty(self, aws: AwsServer, proxy: FaultProxy) -> Faulty:
-        def through(deadline: timedelta) -> "AwsBackend":
-            return a_session(aws, deadline=deadline, endpoint_url=proxy.url)
-
-        return Faulty(proxy, through)
-
 
 class TestAwsBackendWhereOnlyOurChecksHold(TestAwsBackend):
     """moto as it is: it takes what AWS refuses."""
@@ -84,7 +66,3 @@ class TestAwsBackendWhereOnlyOurChecksHold(TestAwsBackend):
         aws.strict = False
         yield
         aws.strict = True
-
-    @pytest.fixture
-    def faulty(self) -> None:
-        """What goes wrong on the way is the same for both."""

@@ -1,9 +1,7 @@
 """Azure Key Vault against the one contract: on the fake, and on lowkey-vault where it is."""
 
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from typing import Final
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -11,9 +9,7 @@ from credmgr.backends.azure_key_vault import AzureBackend, AzureBackendFactory
 from credmgr.backends.azure_key_vault.naming import STAGED, spelled
 from credmgr.model.names import Name
 from credmgr.testing import BackendContract
-from credmgr.testing.backend_faults import Faulty
 from credmgr.testing.backend_moves import Plant, Reopen
-from credmgr.testing.fault_proxy import FaultProxy
 from credmgr.testing.key_vault import FakeKeyVault
 from tests.integration.key_vaults import a_context, factory_for, granted, needed, options_for
 
@@ -26,13 +22,6 @@ def vault() -> Iterator[FakeKeyVault]:
     with FakeKeyVault() as vault:
         yield vault
         assert needed(vault.calls) <= granted()
-
-
-@pytest.fixture(scope="module")
-def proxy(vault: FakeKeyVault) -> Iterator[FaultProxy]:
-    parts = urlsplit(vault.url)
-    with FaultProxy(str(parts.hostname), int(parts.port or 0), vault.tls) as started:
-        yield started
 
 
 class TestAzureBackendOnTheFake(BackendContract):
@@ -56,15 +45,6 @@ class TestAzureBackendOnTheFake(BackendContract):
             return lambda: vault.content.versions(PREFIX + spelled(name))
 
         return plant
-
-    @pytest.fixture
-    def faulty(self, vault: FakeKeyVault, proxy: FaultProxy) -> Faulty:
-        options = options_for(vault, prefix=PREFIX, vault_url=proxy.url)
-
-        def through(deadline: timedelta) -> AzureBackend:
-            return factory_for(vault).open(options, a_context(deadline=deadline))
-
-        return Faulty(proxy, through)
 
     def spelled(self, name: Name) -> str:
         return PREFIX + spelled(name) + STAGED

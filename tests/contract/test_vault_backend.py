@@ -1,10 +1,7 @@
 """The backend contract against a real OpenBao, with exactly the published policy."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -14,9 +11,7 @@ from credmgr.model.names import Name
 from credmgr.plugins.backend import SecretBackend
 from credmgr.plugins.context import PluginContext
 from credmgr.testing import BackendContract
-from credmgr.testing.backend_faults import Faulty
 from credmgr.testing.backend_moves import Plant, Reopen
-from credmgr.testing.fault_proxy import FaultProxy
 from tests.integration.openbao import POLICY, Bao, context_of, dev_server
 
 
@@ -30,13 +25,6 @@ def bao() -> Iterator[Bao]:
 @pytest.fixture(scope="module")
 def role(bao: Bao) -> tuple[str, str]:
     return bao.role("credmgr")
-
-
-@pytest.fixture(scope="module")
-def proxy(bao: Bao) -> Iterator[FaultProxy]:
-    parts = urlsplit(bao.address)
-    with FaultProxy(str(parts.hostname), int(parts.port or 0)) as started:
-        yield started
 
 
 class TestVaultBackend(BackendContract):
@@ -71,11 +59,3 @@ class TestVaultBackend(BackendContract):
             ]
 
         return plant
-
-    @pytest.fixture
-    def faulty(self, proxy: FaultProxy, options: VaultOptions, context: PluginContext) -> Faulty:
-        def through(deadline: timedelta) -> SecretBackend:
-            near = replace(options, address=proxy.url, timeout=deadline)
-            return self.factory.open(near, context)
-
-        return Faulty(proxy, through)

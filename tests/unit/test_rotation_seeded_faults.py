@@ -63,12 +63,12 @@ def value_issued_again_instead_of_read(patch: pytest.MonkeyPatch) -> None:
 
 def _first_place_only(promote: Callable[..., None]) -> Callable[..., None]:
     def only(self: Any, *args: Any) -> None:
-        places = self._places
-        self._places = dict([next(iter(places.items()))])
+        targets, sinks = self._targets, self._sinks
+        self._targets, self._sinks = (), {}
         try:
             promote(self, *args)
         finally:
-            self._places = places
+            self._targets, self._sinks = targets, sinks
 
     return only
 

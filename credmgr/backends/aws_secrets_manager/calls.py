@@ -32,7 +32,6 @@ _T = TypeVar("_T")
 SKEW: Final = timedelta(minutes=5)
 """How far a clock may be off before AWS refuses a signature (IAM user guide, "SigV4")."""
 _BROKEN: Final = 500  # RFC 9110 §15.6
-_TOO_MANY: Final = 429  # RFC 6585 §4; of a gateway, for AWS itself says it by a code
 _BUSY: Final = frozenset(
     {
         "BandwidthLimitExceeded",
@@ -159,7 +158,7 @@ class Calls:
             )
         if code == "LimitExceededException":
             return LimitExceeded(f"{said}: a quota of AWS is used up, perhaps that of its versions")
-        if code in _BUSY or _status(error) == _TOO_MANY:
+        if code in _BUSY:
             return BackendUnavailable(f"{said}: AWS is throttling calls ({code})")
         denied = self._denied(error, said)
         if denied is not None:

@@ -195,6 +195,15 @@ class AwsBackend:
         days = self._options.recovery_window.days
         self._calls.ask(self._aws.delete_secret, SecretId=where, RecoveryWindowInDays=days)
 
+    def glance(self, name: Name) -> str:
+        """Which version is AWSCURRENT, whose value cannot change; empty when there is none.
+
+        Raises:
+            NotOurs: The secret does not carry credmgr's mark.
+        """
+        shelf = self._live(self._where(name))
+        return (shelf.holder(CURRENT) or "") if shelf is not None else ""
+
     def check(self) -> None:
         """Prove that AWS knows who we are and lets us describe a secret. May be repeated.
 

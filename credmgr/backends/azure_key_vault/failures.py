@@ -43,7 +43,15 @@ class Settling(BackendUnavailable):
 
 
 class Throttled(BackendUnavailable):
-    """The vault asked to be left alone; `retry_after` says for how long, if it said."""
+    """The vault asked to be left alone.
+
+    Attributes:
+        wait: For how long; None when it did not say.
+    """
+
+    def __init__(self, message: str, wait: timedelta | None) -> None:
+        super().__init__(message)
+        self.wait = wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +144,7 @@ def _not_now(
 ) -> BackendError:
     wait = wait_asked_for(headers, now())
     asked = f", and asks to wait {wait.total_seconds():g} s" if wait else ""
-    return Throttled(f"{call}: answered {status}{asked}", retry_after=wait)
+    return Throttled(f"{call}: answered {status}{asked}", wait)
 
 
 def _of_nonsense(call: Call, error: Exception) -> BackendError:

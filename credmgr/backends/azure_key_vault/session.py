@@ -165,6 +165,12 @@ class AzureBackend:
                 self._shelves.disable(place, shelf.enabled())
                 self._vault.delete(place)
 
+    def glance(self, name: Name) -> str:
+        """How many versions there are, which is the newest, and whether that is enabled."""
+        entries = self._vault.versions(self._naming.of(name).main)
+        newest = max(entries, key=lambda entry: (entry.written_at, entry.id), default=None)
+        return f"{len(entries)} {newest.id} {newest.enabled}" if newest else ""
+
     def check(self) -> None:
         """Prove that we can sign in, get and list. May be repeated.
 

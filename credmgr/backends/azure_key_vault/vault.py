@@ -181,7 +181,7 @@ class Vault:
             with within(self._deadline):
                 return translated(call, ask, self._clock.now)
         except Throttled as problem:
-            self._gate.shut(problem.retry_after)
+            self._gate.shut(problem.wait)
             raise
 
 
@@ -198,8 +198,7 @@ class _Gate:
             left = self._opens - self._clock.monotonic()
         if left > timedelta():
             raise BackendUnavailable(
-                f"{call}: not sent, the vault asks to wait {left.total_seconds():.1f} s more",
-                retry_after=left,
+                f"{call}: not sent, the vault asks to wait {left.total_seconds():.1f} s more"
             )
 
     def shut(self, wait: timedelta | None) -> None:

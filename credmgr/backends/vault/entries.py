@@ -90,6 +90,27 @@ class Entries:
         assert isinstance(found, Entry)  # noqa: S101 (narrows the type)
         return found
 
+    def newest(self, path: str) -> str:
+        """Which version of a path is the newest and whether it still has a value, without it.
+
+        Returns:
+            The number, `4` or `4 gone`; `0` when the path does not exist. May be repeated.
+        """
+
+        def request(client: Any) -> str:
+            try:
+                answer = client.secrets.kv.v2.read_secret_metadata(path, mount_point=self._mount)
+            except Refused as error:
+                if not error.absent:
+                    raise
+                return "0"
+            number = part(answer, "data", "current_version")
+            newest = part(answer, "data", "versions").get(str(number), {})
+            gone = newest.get("deletion_time") or newest.get("destroyed")
+            return f"{number} gone" if gone else str(number)
+
+        return str(self._connection.call(f"{self._mount}/metadata/{path}", "read", request))
+
     def value(self, entry: Entry) -> Secret:
         """The secret of a version that has one.
 

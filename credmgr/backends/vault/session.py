@@ -134,6 +134,35 @@ class VaultBackend:
             if entry.number:
                 self._entries.remove(entry.path)
 
+    def glance(self, name: Name) -> str:
+        """Which version is the newest and whether it has a value, from the path's metadata."""
+        return self._entries.newest(self._path(name))
+
+    def salvage(self, name: Name) -> Secret:
+        """The value that readers see now, whoever wrote it. May be repeated.
+
+        Raises:
+            SecretNotFound: They see none.
+            CorruptSecret: It is not laid out as the options say.
+        """
+        entry = self._entries.read(self._path(name))
+        if entry.document is None:
+            raise SecretNotFound(f"{name} has no current secret")
+        return self._entries.value(entry)
+
+    def mend(self, name: Name, secret: Secret, version: UUID) -> None:
+        """Make `secret` what readers see, over what somebody wrote since. May be repeated.
+
+        Raises:
+            NotOurs: The path was not made by credmgr.
+            LimitExceeded: The value does not fit.
+        """
+        main = self._main(name)
+        if main.version != version or self._entries.value(main) != secret:
+            main = self._entries.write(main, secret, version)
+        self._entries.mark(main)
+        self._entries.destroy(main.path, up_to(main.number - 2))
+
     def check(self) -> None:
         """Prove that we are signed in, that the mount is KV v2 and that the policy suffices.
 

@@ -15,10 +15,9 @@ from typing import Any, Final, Self
 from urllib.parse import parse_qs, urlsplit
 
 from credmgr.model.clock import Clock, SystemClock
-from credmgr.testing.fault_proxy import Tls
-from credmgr.testing.faults import Fault, Faults, Harm
 from credmgr.testing.key_vault.certificate import write_certificates
 from credmgr.testing.key_vault.content import Content
+from credmgr.testing.key_vault.faults import Fault, Faults, Harm
 from credmgr.testing.key_vault.routes import Routes, error_body
 from credmgr.testing.key_vault.tokens import StaticToken
 
@@ -40,7 +39,6 @@ class FakeKeyVault:
     Attributes:
         url: `https://localhost:PORT`.
         ca_file: PEM file of the authority to trust.
-        tls: Its certificate and trust in it, for a `FaultProxy` before it.
         content: What it holds, and how slowly changes become visible.
         faults: What goes wrong next.
         credential: A credential for the SDK whose token is accepted.
@@ -66,7 +64,6 @@ class FakeKeyVault:
         self.ca_file, pem = write_certificates(Path(self._folder.name), self._clock.now())
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(pem)
-        self.tls = Tls(tls, ssl.create_default_context(cafile=str(self.ca_file)))
         self._server = _Server(self, tls)
         self.url = f"https://localhost:{self._server.server_port}"
         self.routes = Routes(self.content, self.url)
@@ -172,13 +169,11 @@ class _Handler(BaseHTTPRequestHandler):
                 self._hang()
             case Harm.DRIP:
                 self._drip(status, answer)
-            case Harm.TRUNCATED | Harm.BROKEN:
+            case Harm.TRUNCATED:
                 content = json.dumps(answer).encode()
                 self._head(status, len(content))
                 self.wfile.write(content[: len(content) // 2])
                 self.close_connection = True
-                if fault.harm is Harm.BROKEN:
-                    self._reset()
             case _:
                 self._head(status, len(fault.body))
                 self.wfile.write(fault.body)

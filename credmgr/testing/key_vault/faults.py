@@ -1,4 +1,4 @@
-"""What can go wrong on the way to a server and back."""
+"""What can go wrong on the way to the fake and back."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,8 +23,6 @@ class Harm(StrEnum):
     """It is applied, and the answer comes a byte at a time."""
     TRUNCATED = "truncated"
     """It is applied, and half of the answer comes."""
-    BROKEN = "broken"
-    """It is applied, and the connection reset after half of the answer."""
     NONSENSE = "nonsense"
     """It is applied, and the answer is another than the protocol's."""
     TWICE = "twice"
@@ -67,11 +65,6 @@ class Faults:
         """Let a fault come."""
         with self._lock:
             self._waiting.append([fault, fault.skip])
-
-    def clear(self) -> None:
-        """Let none of them come."""
-        with self._lock:
-            self._waiting.clear()
 
     def next(self, method: str, path: str) -> Fault | None:
         """The fault of this request, which is then used up."""
