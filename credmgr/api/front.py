@@ -1,20 +1,14 @@
-"""The front door: what every request has to pass, and where it goes then.
-
-The tokens that are at hand are given out before any framework; see `fast.py`.
-"""
+"""The front door: what every request has to pass that is not answered at once (`fast.py`)."""
 
 import re
-from collections.abc import Iterable
-from typing import Final, TypeAlias
+from typing import Final
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from credmgr.api.fast import FastTokens
+from credmgr.api.fast import FastTokens, Headers
 from credmgr.api.limits import HEADER_BYTES, HEADERS
 from credmgr.api.problems import Refusal, answer, bad_request, not_found, refusal_of, too_large
-
-Headers: TypeAlias = Iterable[tuple[bytes, bytes]]
 
 STRANGE: Final = frozenset({b"origin", b"forwarded", b"x-real-ip", b"x-client-ip", b"client-ip"})
 _FORWARDED: Final = b"x-forwarded"
@@ -23,8 +17,8 @@ _DOTS: Final = re.compile(rb"(?:^|/)\.{1,2}(?:/|$)")
 _log = structlog.get_logger("credmgr.api")
 
 
-def examine(headers: Headers, hosts: frozenset[bytes]) -> bytes | None:
-    """The one Authorization header of a request that was sent to us and nobody else, if any.
+def examine(headers: Headers, hosts: frozenset[bytes]) -> None:
+    """Let in what was sent to us and to nobody else.
 
     Args:
         headers: All of them, their names in small letters.
@@ -32,7 +26,7 @@ def examine(headers: Headers, hosts: frozenset[bytes]) -> bytes | None:
 
     Raises:
         Refusal: There is not exactly one known Host; it comes from a browser's page (Origin), or
-            by way of somebody who forwards it.
+            by way of somebody who forwards it; it says twice who it is.
     """
     host = authorization = None
     for name, value in headers:
@@ -48,7 +42,6 @@ def examine(headers: Headers, hosts: frozenset[bytes]) -> bytes | None:
             raise _strange(name)
     if host is None or (host not in hosts and host.lower() not in hosts):
         raise _misdirected(host)
-    return authorization
 
 
 def _misdirected(host: bytes | None) -> Refusal:
@@ -78,24 +71,15 @@ def plain_path(raw: bytes) -> str:
 class Front:
     """The outermost application."""
 
-    def __init__(self, fast: FastTokens, routes: ASGIApp, hosts: Iterable[str]) -> None:
-        self._fast = fast
+    def __init__(self, fast: FastTokens, routes: ASGIApp) -> None:
+        self.fast = fast
         self._routes = routes
-        self.hosts = frozenset(host.lower().encode() for host in hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        try:
-            authorization = examine(scope["headers"], self.hosts)
-        except Refusal as refusal:
-            await answer(refusal)(scope, receive, send)
-            return
-        if not await self._fast.serve(scope, authorization, send):
-            await self._long_way(scope, receive, send)
-
-    async def _long_way(self, scope: Scope, receive: Receive, send: Send) -> None:
         sending = Sending(send)
         try:
+            examine(scope["headers"], self.fast.hosts)
             scope["path"] = plain_path(scope["raw_path"])
             _bound(scope["headers"])
             await self._routes(scope, receive, sending)

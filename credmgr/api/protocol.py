@@ -9,7 +9,7 @@ import asyncio
 import socket
 import struct
 from collections.abc import Iterable
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import (
@@ -18,13 +18,15 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
-from credmgr.api.limits import CONNECTIONS, HEADER_BYTES, PIPELINE, REQUEST, URL_BYTES
+from credmgr.api.fast import PATH, FastTokens
+from credmgr.api.limits import CONNECTIONS, HEADER_BYTES, IDLE, PIPELINE, REQUEST, URL_BYTES
 from credmgr.api.problems import Refusal, answer, bad_request, too_large
 
 BY_UID: Final = "uid"
 """In the place of a host in `scope["client"]`, before the user id of a Unix socket's peer."""
 VERSIONS: Final = frozenset({"1.0", "1.1"})
 _BEATS: Final = int(REQUEST.total_seconds())
+_IDLE_BEATS: Final = int(IDLE.total_seconds())
 _CREDENTIALS: Final = struct.Struct("iII")
 
 
@@ -42,10 +44,18 @@ class Guarded(HttpToolsProtocol):
     """The beat in which a request began to arrive; None while none is awaited."""
     stuck: int | None = None
     """The beat in which the peer stopped taking our answers."""
+    idle: int | None = None
+    """The beat in which the last request was answered at once; uvicorn has a timer for others."""
+    at_once = False
+    """Whether this request was answered before it was made known to uvicorn."""
     answering: RequestResponseCycle | None = None
     """The request that is being answered; uvicorn's `cycle` is the one that came last."""
     heading = False
     unfinished = 0
+
+    def __init__(self, *args: Any, fast: FastTokens, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fast = fast
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Let it in, unless too many are in."""
@@ -65,6 +75,9 @@ class Guarded(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take more of a request, never much more at once than its headers may have."""
+        if len(data) <= HEADER_BYTES:
+            self._take(data)
+            return
         for start in range(0, len(data), HEADER_BYTES):
             self._take(data[start : start + HEADER_BYTES])
             if self.transport.is_closing():
@@ -80,7 +93,7 @@ class Guarded(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins."""
         super().on_message_begin()
-        self.since = self.pulse.beat
+        self.since, self.idle = self.pulse.beat, None
         self.heading, self.unfinished = True, 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -98,16 +111,35 @@ class Guarded(HttpToolsProtocol):
         self.heading = False
         if len(self.pipeline) >= PIPELINE:
             raise ValueError("too many requests at once")
-        if self.parser.get_http_version() not in VERSIONS:
+        version = self.parser.get_http_version()
+        if version not in VERSIONS:
             raise ValueError("not of this version of HTTP")
         if not self.url.startswith(b"/") or len(self.url) > URL_BYTES:
             raise ValueError("not a path")
-        super().on_headers_complete()
+        self.at_once = version == "1.1" and self.url.startswith(PATH) and self._at_once()
+        if not self.at_once:
+            super().on_headers_complete()
+
+    def _at_once(self) -> bool:
+        """Answer a request that needs nobody, if it is one and its turn has come."""
+        parser, last = self.parser, self.answering
+        if parser.get_method() != b"GET" or not parser.should_keep_alive():
+            return False
+        if self.flow.write_paused or (last is not None and not last.response_complete):
+            return False
+        answer = self.fast.answer(self.headers, self.url, self.client)
+        if answer is None:
+            return False
+        self.transport.write(answer)
+        return True
 
     def on_message_complete(self) -> None:
         """It is there whole."""
-        super().on_message_complete()
         self.since = None
+        if self.at_once:
+            self.idle = self.pulse.beat
+        else:
+            super().on_message_complete()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self.answering = cycle
@@ -137,7 +169,9 @@ class Guarded(HttpToolsProtocol):
     def overdue(self) -> bool:
         """Whether the peer has drawn something out for too long."""
         waits = (one for one in (self.since, self.stuck) if one is not None)
-        return any(self.pulse.beat - one > _BEATS for one in waits)
+        if any(self.pulse.beat - one > _BEATS for one in waits):
+            return True
+        return self.idle is not None and self.pulse.beat - self.idle > _IDLE_BEATS
 
     def cut(self) -> None:
         """End it at once."""

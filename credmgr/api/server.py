@@ -5,6 +5,7 @@ import socket
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
+from functools import partial
 from threading import Event, Thread
 from typing import Final
 
@@ -39,9 +40,9 @@ class Api:
     def __init__(self, app: App) -> None:
         self._settings = app.manifest.api
         self.house = House(app, Callers(app))
-        fast = FastTokens(self.house)
-        self.operations = operations(self.house, fast)
-        self.front = Front(fast, router(self.house, self.operations), self._hosts())
+        self.fast = FastTokens(self.house, self._hosts())
+        self.operations = operations(self.house, self.fast)
+        self.front = Front(self.fast, router(self.house, self.operations))
         self.url = ""
         """What it is reached at over TCP, if at all."""
         self._open = ExitStack()
@@ -64,7 +65,7 @@ class Api:
             sockets: list[socket.socket] = []
             if self._settings.listen is not None:
                 sockets.append(stack.enter_context(listen_tcp(self._settings.listen)))
-                self.front.hosts |= self._own_names(sockets[0])
+                self.fast.hosts |= self._own_names(sockets[0])
                 self.url = f"http://{_told(sockets[0])}"
             self._open = stack.pop_all()
         ready = Event()
@@ -84,7 +85,7 @@ class Api:
         self._open.close()
 
     def _hosts(self) -> Sequence[str]:
-        return (*NAMES, *self._settings.hosts)
+        return (*NAMES, *(host.lower() for host in self._settings.hosts))
 
     def _own_names(self, listener: socket.socket) -> frozenset[bytes]:
         told = _told(listener)
@@ -116,7 +117,7 @@ class _Server(uvicorn.Server):
     def __init__(self, api: Api, unix: UnixListener, ready: Event) -> None:
         config = uvicorn.Config(
             api.front,
-            http=Guarded,
+            http=partial(Guarded, fast=api.fast),  # type: ignore[arg-type]
             loop="uvloop",
             ws="none",
             lifespan="off",
@@ -131,6 +132,7 @@ class _Server(uvicorn.Server):
         self._unix = unix
         self._ready = ready
         self._house = api.house
+        self._fast = api.fast
         self._looking: asyncio.Task[None] | None = None
 
     @contextmanager
@@ -143,7 +145,7 @@ class _Server(uvicorn.Server):
         await super().startup(sockets or [])
 
         def connected() -> Guarded:
-            return Guarded(self.config, self.server_state, self.lifespan.state)
+            return Guarded(self.config, self.server_state, self.lifespan.state, fast=self._fast)
 
         loop = asyncio.get_running_loop()
         served = await loop.create_unix_server(connected, sock=self._unix.socket, backlog=BACKLOG)
