@@ -13,7 +13,7 @@ from credmgr.errors import IssuerRefused, ScopeRefused
 from credmgr.issuers.calls import Answer, Authority, Call
 from credmgr.issuers.client_credentials import TokenEndpoint
 from credmgr.issuers.http import Exchange
-from credmgr.issuers.options import identity_mistakes, url_mistakes
+from credmgr.issuers.options import identity_mistakes
 from credmgr.model.credential import Credential, Environment, Kind
 from credmgr.model.secret import Secret
 from credmgr.model.token import Token, TokenRequest
@@ -28,6 +28,7 @@ from credmgr.plugins.issuer import (
     SecretStatus,
     Traits,
 )
+from credmgr.plugins.urls import url_mistakes
 
 CATALOGUE: Final[Mapping[str, str]] = {
     "cases:read": "See case details, the list of cases, and what happened to a case.",

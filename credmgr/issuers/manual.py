@@ -19,13 +19,14 @@ from credmgr.issuers.caseforge import (
 from credmgr.issuers.client_auth import Authentication, ClientAuth
 from credmgr.issuers.client_credentials import TokenEndpoint
 from credmgr.issuers.http import Exchange
-from credmgr.issuers.options import identity_mistakes, parts_of, url_mistakes
+from credmgr.issuers.options import identity_mistakes, parts_of
 from credmgr.model.credential import Credential, Kind
 from credmgr.model.secret import Secret
 from credmgr.model.token import Token, TokenRequest
 from credmgr.plugins.backend import Mistake
 from credmgr.plugins.context import PluginContext
 from credmgr.plugins.issuer import IssuerClass, Proof, Traits
+from credmgr.plugins.urls import url_mistakes
 
 CASEFORGE: Final = "caseforge"
 CASEFORGE_TOKEN_URL: Final = "https://auth.caseforge.io/oauth/token"  # noqa: S105 (an address)

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 from credmgr.errors import InvalidAnswer, IssuerError, IssuerRefused, IssuerUnavailable
 from credmgr.issuers.calls import Answer, Authority, Call
 from credmgr.issuers.http import Exchange
-from credmgr.issuers.options import url_mistakes
 from credmgr.model.clock import Clock
+from credmgr.plugins.urls import url_mistakes
 
 KEPT: Final = timedelta(hours=1)
 """How long metadata is believed before it is asked for again."""

@@ -15,7 +15,7 @@ from credmgr.issuers.client_auth import Authentication, ClientAuth
 from credmgr.issuers.client_credentials import TokenEndpoint
 from credmgr.issuers.http import Exchange
 from credmgr.issuers.metadata import Discovery, Metadata
-from credmgr.issuers.options import parts_of, url_mistakes
+from credmgr.issuers.options import parts_of
 from credmgr.model.clock import Clock
 from credmgr.model.credential import Credential, Kind
 from credmgr.model.secret import Secret
@@ -23,6 +23,7 @@ from credmgr.model.token import Token, TokenRequest
 from credmgr.plugins.backend import Mistake
 from credmgr.plugins.context import PluginContext
 from credmgr.plugins.issuer import IssuerClass, Proof, Traits
+from credmgr.plugins.urls import url_mistakes
 
 PLACEHOLDERS: Final = ("label", "name", "client_id", "scopes", "issuer")
 _PARAMETER: Final = re.compile(r"[a-z][a-z0-9_.-]{0,63}")

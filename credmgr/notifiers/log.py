@@ -18,7 +18,7 @@ class LogOptions:
 
 
 class LogNotifier:
-    """One log event per alert; the title is the event. Thread-safe."""
+    """One log event per alert, also of those that come together; the title is the event."""
 
     def __init__(self, name: str) -> None:
         self._log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(
@@ -27,15 +27,19 @@ class LogNotifier:
 
     def deliver(self, alert: Alert) -> None:
         """Write the alert; a lost log line is the log's matter, so this never fails."""
-        self._writer(alert.severity)(
-            alert.title,
-            key=alert.key,
-            severity=alert.severity.value,
-            owner=alert.owner,
-            body=alert.body,
-            raised_at=alert.at.isoformat(),
-            facts=dict(alert.facts),
-        )
+        for one in alert.items or (alert,):
+            self._writer(one.severity)(
+                one.title,
+                key=one.key,
+                severity=one.severity.value,
+                owner=one.owner,
+                environment=one.environment and one.environment.value,
+                body=one.body,
+                raised_at=one.at.isoformat(),
+                resolved=one.resolved,
+                message=alert.id,
+                facts=dict(one.facts),
+            )
 
     def close(self) -> None:
         """Nothing is open."""

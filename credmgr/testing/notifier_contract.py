@@ -5,16 +5,17 @@ class TestMine(NotifierContract):
     def channel(self):
         with a_server() as server:
             notifier = MyNotifierFactory().open(MyOptions(...), context)
-            yield Channel(notifier, server.received, server.outage, server.password)
+            yield Channel(notifier, server.received, server.outage, server.password,
+                          {"failing": server.failing})
             notifier.close()
 """
 
 import logging
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from threading import Barrier
 from typing import Any, Final
@@ -30,6 +31,8 @@ from credmgr.testing.canaries import everything_in, leaks
 LONG: Final = 100_000
 """Bytes of the longest body that is tried; what arrives may be cut."""
 THREADS: Final = 16
+TROUBLES: Final = ("slow", "failing", "unheard")
+"""The other end answers too late; says that it cannot; takes it, and its answer is lost."""
 PARTS: Final = ("key", "owner", "title", "body", "facts")
 HOSTILE_TEXTS: Final = {
     "nothing": "",
@@ -75,12 +78,17 @@ class Channel:
             waits for those that were delivered.
         outage: The other end is down while this is entered; None when it cannot be.
         canary: The secret by which the notifier signs in; None when it has none.
+        troubles: By word of `TROUBLES`, what the other end is in while this is entered; those that
+            there are. The notifier's deadline should be short.
     """
 
     notifier: Notifier
     received: Callable[[], Sequence[Received]]
     outage: Callable[[], AbstractContextManager[object]] | None = None
     canary: str | None = None
+    troubles: Mapping[str, Callable[[], AbstractContextManager[object]]] = field(
+        default_factory=dict
+    )
 
 
 class NotifierContract:
@@ -169,6 +177,34 @@ class NotifierContract:
         with channel.outage(), pytest.raises(NotifierError) as caught:
             channel.notifier.deliver(alert)
         assert caught.value.retryable
+        assert _delivered(channel, alert).shows(alert.title)
+
+    @pytest.mark.parametrize("trouble", TROUBLES)
+    def test_trouble_is_an_error_to_be_repeated_later(self, channel: Channel, trouble: str) -> None:
+        """Whether it arrived or not: the receiver knows a repetition by its id."""
+        if trouble not in channel.troubles:
+            pytest.skip(f"this channel cannot be {trouble}")
+        alert = replace(an_alert(), id=str(uuid4()))
+        with channel.troubles[trouble](), pytest.raises(NotifierError) as caught:
+            channel.notifier.deliver(alert)
+        assert caught.value.retryable
+        assert channel.canary is None or not leaks(channel.canary, everything_in(caught.value))
+        again = _delivered(channel, alert)
+        assert again.shows(alert.title)
+        assert again.shows(alert.id)
+
+    def test_what_sums_up_others_tells_each(self, channel: Channel) -> None:
+        """In one message, or in one for each."""
+        items = tuple(an_alert() for _ in range(3))
+        titles = [item.title for item in items]
+        before = len(channel.received())
+        channel.notifier.deliver(replace(an_alert(), body="\n".join(titles), items=items))
+        new = channel.received()[before:]
+        assert [title for title in titles if not any(one.shows(title) for one in new)] == []
+
+    def test_an_end_is_told_too(self, channel: Channel) -> None:
+        """As any other alert is."""
+        alert = replace(an_alert(), resolved=True)
         assert _delivered(channel, alert).shows(alert.title)
 
     def test_its_own_secret_shows_nowhere(

@@ -3,8 +3,11 @@
 import io
 import json
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -16,19 +19,17 @@ from credmgr.errors import NotifierError
 from credmgr.logs import configure
 from credmgr.manifest.references import References
 from credmgr.model.finding import Alert, Severity
+from credmgr.notifiers.alertmanager import AlertmanagerNotifierFactory, AlertmanagerOptions
+from credmgr.notifiers.apprise import AppriseNotifierFactory, AppriseOptions
 from credmgr.notifiers.log import LogNotifierFactory, LogOptions
+from credmgr.notifiers.webhook import WebhookNotifierFactory, WebhookOptions
 from credmgr.plugins.context import PluginContext
 from credmgr.testing import Channel, FakeClock, NotifierContract, Received
 from credmgr.testing.canaries import new_canary
 from credmgr.testing.notifier_contract import HOSTILE_TEXTS
+from tests.channel_world import NoKeys, Sink, channel_context, http_sink
 
-
-class NoKeys:
-    def current(self, purpose: str) -> tuple[str, bytes]:
-        raise AssertionError(purpose)
-
-    def by_id(self, purpose: str, key_id: str) -> bytes:
-        raise AssertionError(purpose, key_id)
+TOKEN = f"cnry{secrets.token_hex(20)}"
 
 
 @contextmanager
@@ -61,6 +62,57 @@ class TestLogNotifier(NotifierContract):
             notifier.close()
 
 
+class TestWebhook(NotifierContract):
+    @pytest.fixture
+    def channel(self) -> Iterator[Channel]:
+        secret = new_canary()
+        with http_sink() as sink:
+            options = WebhookOptions(f"{sink.url}/hook", "env:SECRET")
+            context = channel_context(secret, deadline=timedelta(seconds=2))
+            notifier = WebhookNotifierFactory().open(options, context)
+            yield Channel(notifier, sink.received, sink.down, secret, troubles_of(sink))
+            notifier.close()
+
+
+class TestAlertmanager(NotifierContract):
+    @pytest.fixture
+    def channel(self) -> Iterator[Channel]:
+        with http_sink() as sink:
+            options = AlertmanagerOptions(sink.url, "env:SECRET")
+            context = channel_context(TOKEN, deadline=timedelta(seconds=2))
+            notifier = AlertmanagerNotifierFactory().open(options, context)
+            yield Channel(notifier, sink.received, sink.down, TOKEN, troubles_of(sink))
+            notifier.close()
+
+
+class TestApprise(NotifierContract):
+    """Over Apprise's own `json://`; tests/integration has it over SMTP."""
+
+    @pytest.fixture
+    def channel(self) -> Iterator[Channel]:
+        with http_sink() as sink:
+            context = channel_context(
+                f"json://user:{TOKEN}@127.0.0.1:{sink.port}", deadline=timedelta(seconds=2)
+            )
+            notifier = AppriseNotifierFactory().open(AppriseOptions("env:SECRET"), context)
+
+            def received() -> list[Received]:
+                return [Received(headers, text_of(body)) for headers, body in list(sink.heard)]
+
+            yield Channel(notifier, received, sink.down, TOKEN, troubles_of(sink))
+            notifier.close()
+
+
+def troubles_of(sink: Sink) -> Mapping[str, Callable[[], AbstractContextManager[object]]]:
+    return {"slow": sink.slow, "failing": sink.failing, "unheard": sink.unheard}
+
+
+def text_of(body: bytes) -> str:
+    """What a person would read of Apprise's JSON."""
+    said = json.loads(body)
+    return f"{said['title']}\n{said['message']}"
+
+
 class Mail:
     """A notifier that keeps every promise, on a wire as simple as a mail's: headers, then text."""
 
@@ -72,7 +124,8 @@ class Mail:
 
     def deliver(self, alert: Alert) -> None:
         facts = "".join(f"\n{key}: {value}" for key, value in alert.facts.items())
-        body = f"{alert.body}{facts}\nowner: {alert.owner}\nseverity: {alert.severity.value}"
+        about = f"owner: {alert.owner}\nseverity: {alert.severity.value}\nmessage: {alert.id}"
+        body = f"{alert.body}{facts}\n{about}"
         self.send(self.header(alert.title), self.header(alert.key), self.text(body))
 
     def send(self, subject: str, key: str, text: str) -> None:
@@ -103,7 +156,8 @@ class Mail:
         self.down = False
 
     def channel(self) -> Channel:
-        return Channel(self, self.received, self.outage, self.password)
+        troubles = {"failing": self.outage}
+        return Channel(self, self.received, self.outage, self.password, troubles)
 
 
 class TestMail(NotifierContract):
@@ -230,6 +284,22 @@ class ShowsItself(Mail):
         return f"Mail({self.password!r})"
 
 
+class LeavesTheIdOut(Mail):
+    def deliver(self, alert: Alert) -> None:
+        super().deliver(replace(alert, id=""))
+
+
+class TellsTheFirstOnly(Mail):
+    def text(self, text: str) -> str:
+        return super().text(text.partition("\n")[0])
+
+
+class TellsNoEnds(Mail):
+    def deliver(self, alert: Alert) -> None:
+        if not alert.resolved:
+            super().deliver(alert)
+
+
 class ClosesOnce(Mail):
     closed = False
 
@@ -241,6 +311,7 @@ class ClosesOnce(Mail):
 ARRIVES = "an_alert_arrives_once_with_all_that_a_person_needs"
 HOSTILE = "a_hostile_text_neither_breaks_nor_forges_anything"
 DOWN = "a_channel_that_is_down_is_an_error_to_be_repeated_later"
+TROUBLE = "trouble_is_an_error_to_be_repeated_later"
 SECRET = "its_own_secret_shows_nowhere"  # noqa: S105 (the name of a check)
 BROKEN: list[tuple[type[Mail], str, dict[str, str]]] = [
     (SendsNothing, ARRIVES, {}),
@@ -264,6 +335,12 @@ BROKEN: list[tuple[type[Mail], str, dict[str, str]]] = [
     (LetsTheErrorThrough, DOWN, {}),
     (GivesUp, DOWN, {}),
     (NeverComesBack, DOWN, {}),
+    (HidesOutages, TROUBLE, {"trouble": "failing"}),
+    (GivesUp, TROUBLE, {"trouble": "failing"}),
+    (Complains, TROUBLE, {"trouble": "failing"}),
+    (LeavesTheIdOut, TROUBLE, {"trouble": "failing"}),
+    (TellsTheFirstOnly, "what_sums_up_others_tells_each", {}),
+    (TellsNoEnds, "an_end_is_told_too", {}),
     (Talks, SECRET, {}),
     (Complains, SECRET, {}),
     (ShowsItself, SECRET, {}),
