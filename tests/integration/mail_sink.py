@@ -9,8 +9,10 @@ from email.message import EmailMessage
 from email.parser import BytesParser
 from typing import Any
 
+import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, LoginPassword
+from apprise.plugins.email import NotifyEmail
 
 from credmgr.testing import Received
 
@@ -46,6 +48,7 @@ class MailSink:
             self,
             hostname="127.0.0.1",
             port=self.port,
+            server_hostname="localhost",
             authenticator=self.lets_in,
             auth_require_tls=False,
         )
@@ -95,9 +98,13 @@ def text_of(mail: EmailMessage) -> str:
 
 @contextmanager
 def mail_sink(password: str) -> Iterator[MailSink]:
+    """A server, to which Apprise may send at once and smtplib without asking for its own name."""
     sink = MailSink(password)
-    sink.start()
-    try:
-        yield sink
-    finally:
-        sink.stop()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket, "getfqdn", lambda *_: "localhost")
+        patch.setattr(NotifyEmail, "request_rate_per_sec", 0.0)
+        sink.start()
+        try:
+            yield sink
+        finally:
+            sink.stop()
