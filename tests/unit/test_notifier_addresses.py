@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from credmgr.errors import NotifierError
-from credmgr.notifiers import addresses
 from credmgr.notifiers.addresses import network_mistakes, pinned
 
 Resolves = Any
@@ -20,7 +19,7 @@ def resolves(monkeypatch: pytest.MonkeyPatch) -> Resolves:
         def answer(*_: Any, **__: Any) -> list[Any]:
             return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (one, 443)) for one in found]
 
-        monkeypatch.setattr(addresses.socket, "getaddrinfo", answer)
+        monkeypatch.setattr(socket, "getaddrinfo", answer)
 
     return to
 
@@ -87,7 +86,7 @@ def test_a_name_that_does_not_resolve_is_told(monkeypatch: pytest.MonkeyPatch) -
     def answer(*_: Any, **__: Any) -> None:
         raise socket.gaierror(-2, "unknown")
 
-    monkeypatch.setattr(addresses.socket, "getaddrinfo", answer)
+    monkeypatch.setattr(socket, "getaddrinfo", answer)
     with pytest.raises(NotifierError, match="does not resolve"):
         pinned("nowhere.example", 443, ())
 
