@@ -82,7 +82,10 @@ class Metrics:
         now, ledger = app.clock.now(), app.store.ledger
         status = Counter(one.status.value for one in ledger.all_enrolled())
         states = Counter(one.state for one in ledger.open_rotations())
-        findings = Counter(one.severity for one in ledger.findings(open_only=True))
+        found = ledger.findings(open_only=True)
+        findings = Counter(one.severity for one in found)
+        rules = Counter(one.key.partition("/")[0] for one in found)
+        channels = app.store.outbox.states(app.manifest.alerts.channels)
         ages = [
             ({"credential": name}, (now - version.issued_at).total_seconds())
             for name, version in sorted(ledger.current_versions().items())
@@ -99,6 +102,17 @@ class Metrics:
                 "credmgr_findings_open",
                 "Open findings by severity.",
                 [({"severity": one.value}, float(findings[one])) for one in Severity],
+            ),
+            ("credmgr_findings_open_by_rule", "Open findings by rule.", _by("rule", rules)),
+            (
+                "credmgr_alerts_waiting",
+                "Messages that a channel has not taken.",
+                [({"channel": one.name}, float(one.waiting)) for one in channels],
+            ),
+            (
+                "credmgr_alerts_failures",
+                "Deliveries in a row that a channel did not take.",
+                [({"channel": one.name}, float(one.attempts)) for one in channels],
             ),
             ("credmgr_secret_age_seconds", "Age of the current secret.", ages),
         )

@@ -25,6 +25,7 @@ from credmgr.cli import (
     init,
     list,  # noqa: A004 (the command is called so)
     log,
+    notify,
     plan,
     policy,
     rekey,
@@ -122,3 +123,4 @@ app.add_typer(findings.app, name="findings", rich_help_panel="Look")
 app.add_typer(policy.app, name="policy", rich_help_panel="Look")
 app.add_typer(backends.app, name="backends", rich_help_panel="Look")
 app.add_typer(log.app, name="log", rich_help_panel="Look")
+app.add_typer(notify.app, name="notify", rich_help_panel="Look")

@@ -1,6 +1,5 @@
 """Who is told of an alert, and when: routes from alerts to channels."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -14,7 +13,6 @@ from credmgr.model.names import Name
 
 CHANNEL_RULE: Final = "alert.channel"
 """The rule of the finding that a channel takes no messages; its key goes on with the channel."""
-RANK: Final[Mapping[Severity, int]] = {one: rank for rank, one in enumerate(Severity)}
 
 
 class Grouping(StrEnum):
@@ -45,7 +43,7 @@ class Match:
     def takes(self, alert: Alert) -> bool:
         """Whether an alert is meant."""
         return (
-            RANK[alert.severity] >= RANK[self.severity]
+            alert.severity.rank >= self.severity.rank
             and _meets(alert.owner, self.owners)
             and _meets(alert.rule, self.rules)
             and (not self.environments or alert.environment in self.environments)

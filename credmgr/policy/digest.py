@@ -8,7 +8,6 @@ from typing import Final
 
 from credmgr.model.finding import Alert, Severity
 from credmgr.model.outbox import Raised
-from credmgr.model.routing import RANK
 from credmgr.policy.telling import News
 
 ITEMS: Final = 1000
@@ -57,7 +56,7 @@ def message(items: Sequence[Item], batch: str, identity: str, now: datetime) -> 
     if len(ordered) == 1:
         return replace(ordered[0].alert, id=identity)
     alerts = [one.alert for one in ordered]
-    worst = max((one.alert.severity for one in _open(ordered) or ordered), key=RANK.__getitem__)
+    worst = max((one.alert.severity for one in _open(ordered) or ordered), key=lambda one: one.rank)
     owners = {one.owner for one in alerts}
     places = {one.environment for one in alerts}
     return Alert(
@@ -82,7 +81,7 @@ def _open(items: Sequence[Item]) -> Sequence[Item]:
 def _weight(item: Item) -> tuple[bool, int, int, str]:
     """What is open first, worst first, news before reminders."""
     alert = item.raised.alert
-    return item.news is News.ENDED, -RANK[alert.severity], item.news.value, alert.key
+    return item.news is News.ENDED, -alert.severity.rank, item.news.value, alert.key
 
 
 def _title(items: Sequence[Item], worst: Severity) -> str:
