@@ -46,6 +46,12 @@ def sandbox(home: Path, port: int) -> Iterator[str]:
             _ended(child)
 
 
+def last_words(log: Path) -> str:
+    """The last line of a log that says anything."""
+    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    return lines[-1] if lines else "it said nothing"
+
+
 @contextmanager
 def daemon(home: Path, log: IO[bytes]) -> Iterator["subprocess.Popen[bytes]"]:
     """A daemon on the manifest in `home`; killed at the end unless it was stopped."""

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 KEY: Final = Name("caseforge/api-key")
 CLIENT: Final = Name("caseforge/client-secret")
 LIFE: Final = {"every": "12s", "overlap": "4s", "longest": "8s", "console": "manual: true"}
+DAEMON_LOG: Final = "daemon.log"
 PATIENCE: Final = timedelta(seconds=40)
 POLL: Final = timedelta(milliseconds=100)
 
@@ -78,7 +79,7 @@ def _stage(folder: Path) -> Iterator["Story"]:
         text = homes.starter("demo.yaml", url=url, **LIFE)
         app = build(homes.make(folder, text), actor="operator:demo")
         stack.callback(app.close)
-        log = stack.enter_context((folder / "daemon.log").open("wb"))
+        log = stack.enter_context((folder / DAEMON_LOG).open("wb"))
         daemon = stack.enter_context(children.daemon(folder, log))
         story = Story(app, CaseForge(url), daemon, stack)
         story.chapter("A new installation")
@@ -264,7 +265,10 @@ class Story:
         """
         deadline = self.app.clock.monotonic() + PATIENCE
         while (found := look()) is None:
-            if self.app.clock.monotonic() > deadline or self.daemon.poll() is not None:
+            if self.daemon.poll() is not None:
+                said = children.last_words(self.app.manifest.home / DAEMON_LOG)
+                raise StoryBroken(f"the daemon has ended: {said}")
+            if self.app.clock.monotonic() > deadline:
                 raise StoryBroken(f"this did not happen: {what}")
             self.rest()
         return found
