@@ -17,6 +17,7 @@ EDGES: Final = {
     "credmgr/api/front.py": "a request's end: it is logged, and answered with 500",
     "credmgr/broker/flights.py": "a thread that mints: it is logged, those who wait are told",
     "credmgr/cli/exits.py": "a command's end: a bug is told as one line, its traceback at debug",
+    "credmgr/client/source.py": "a thread that fetches: those who wait are raised what came",
     "credmgr/daemon.py": "a timer or one credential's turn: it is logged, and the others go on",
     "credmgr/plugins/loading.py": "a third party's import may raise anything; it gets a name",
 }
