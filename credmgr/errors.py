@@ -42,8 +42,6 @@ CredmgrError
     ├── NotGranted              it may not, or there is none: the two look alike
     ├── ScopeNotGranted         wider than it may
     ├── Ambiguous               several credentials would do
-    ├── NotLetIn                nobody knows who is asking
-    ├── SecretUnavailable (r)   carries retry_after
     └── TokenUnavailable  (r)   carries retry_after
 
 (r) marks `retryable`: the same call may succeed later with nothing changed. No message ever
@@ -382,18 +380,6 @@ class Ambiguous(BrokerError):
     """More than one credential fits; name the one that is meant."""
 
     code = "ambiguous"
-
-
-class NotLetIn(BrokerError):
-    """Who is asking is not known here."""
-
-    code = "not_let_in"
-
-
-class SecretUnavailable(_Unavailable, BrokerError):
-    """The secret cannot be had now."""
-
-    code = "secret_unavailable"
 
 
 class TokenUnavailable(BrokerError):

@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING
 
 from credmgr.client.daemon import Daemon, get_secret
 from credmgr.client.direct import ClientCredentials
+from credmgr.client.errors import NotLetIn, SecretUnavailable
 from credmgr.client.origin import Fresh, Origin
 from credmgr.client.source import TokenSource
 from credmgr.errors import (
     CredmgrError,
     NotGranted,
-    NotLetIn,
     ScopeNotGranted,
-    SecretUnavailable,
     TokenUnavailable,
 )
 

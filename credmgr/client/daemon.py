@@ -6,15 +6,14 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, quote, urlencode
 
+from credmgr.client.errors import NotLetIn, SecretUnavailable
 from credmgr.client.origin import SHORTLY, Fresh, fresh
 from credmgr.client.wire import Answer, NoAnswer, Wire
 from credmgr.errors import (
     ConfigError,
     CredmgrError,
     NotGranted,
-    NotLetIn,
     ScopeNotGranted,
-    SecretUnavailable,
     TokenUnavailable,
 )
 
@@ -202,7 +201,7 @@ def _bearer(file: Path) -> str:
 def _refusal(
     answer: Answer,
     name: str,
-    otherwise: type[SecretUnavailable | TokenUnavailable] = TokenUnavailable,
+    otherwise: type[TokenUnavailable] = TokenUnavailable,
 ) -> CredmgrError:
     """What a status says."""
     match answer.status:

@@ -6,9 +6,10 @@ from threading import Lock
 from typing import Final
 from urllib.parse import quote_plus, urlencode
 
+from credmgr.client.errors import NotLetIn
 from credmgr.client.origin import SHORTLY, Fresh, fresh
 from credmgr.client.wire import Answer, NoAnswer, Wire
-from credmgr.errors import CredmgrError, NotLetIn, ScopeNotGranted, TokenUnavailable
+from credmgr.errors import CredmgrError, ScopeNotGranted, TokenUnavailable
 
 _OK: Final = 200
 _NO_CLIENT: Final = "invalid_client"
