@@ -71,6 +71,15 @@ class Metrics:
             [({}, counts.hits)],
         )
         yield from family(
+            "credmgr_token_requests_total",
+            "counter",
+            "Token requests to issuers, by how they ended.",
+            [
+                ({"issuer": issuer, "outcome": how}, count)
+                for (issuer, how), count in sorted(self._house.app.broker.outcomes().items())
+            ],
+        )
+        yield from family(
             "credmgr_api_calls_waiting",
             "gauge",
             "Calls that run or wait for a thread.",

@@ -1,6 +1,7 @@
 """The broker: who asks gets a token that is true now, as narrow as asked, minted once for all."""
 
 import hmac
+from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from datetime import timedelta
@@ -83,6 +84,7 @@ class Broker:
         self._gone: list[Live] = []
         self._flights = Flights(self._lock, self._minted, self._landed, clock, workers)
         self._swept_at = clock.monotonic()
+        self._outcomes: Counter[tuple[Name, str]] = Counter()
 
     def adopt(
         self,
@@ -255,6 +257,11 @@ class Broker:
         self._notices.write()
         return len(batch)
 
+    def outcomes(self) -> Mapping[tuple[Name, str], int]:
+        """How many requests to each issuer ended how: `minted`, or the code of an error."""
+        with self._lock:
+            return dict(self._outcomes)
+
     def close(self) -> None:
         """Stop: those who wait are told so."""
         self._flights.close()
@@ -307,6 +314,8 @@ class Broker:
         return live
 
     def _landed(self, slot: Slot, flight: Flight, outcome: Live | Failure) -> None:
+        how = outcome.error.code if isinstance(outcome, Failure) else "minted"
+        self._outcomes[slot.wanted.credential.issuer, how] += 1
         if isinstance(outcome, Failure):
             slot.failure = outcome
             if slot.live is not None:

@@ -10,6 +10,7 @@ import pytest
 from credmgr.broker.asking import Ask
 from credmgr.broker.broker import Broker
 from credmgr.errors import (
+    IssuerUnavailable,
     NotGranted,
     ScopeNotGranted,
     TokenUnavailable,
@@ -21,6 +22,7 @@ from tests.broker_world import (
     CONSUMER,
     CREDENTIAL,
     HOUR,
+    ISSUER,
     NAME,
     READ,
     SECOND,
@@ -142,6 +144,14 @@ def test_an_audience_that_the_issuer_does_not_know_is_as_good_as_none(
     assert len(world.requests) == 1
     broker.flush()
     assert not world.opened  # no news for people: anybody can name an audience
+
+
+def test_it_says_how_requests_to_an_issuer_ended(broker: Broker, world: World) -> None:
+    broker.token(ASK)
+    world.error = IssuerUnavailable()
+    with pytest.raises(TokenUnavailable):
+        broker.token(Ask(None, NAME))
+    assert broker.outcomes() == {(ISSUER, "minted"): 1, (ISSUER, "token_unavailable"): 1}
 
 
 def test_a_rejected_token_is_dropped_once(broker: Broker, world: World) -> None:
