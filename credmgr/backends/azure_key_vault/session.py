@@ -23,7 +23,7 @@ from credmgr.backends.azure_key_vault.permissions import permissions_of
 from credmgr.backends.azure_key_vault.shelves import Shelf, Shelves
 from credmgr.backends.azure_key_vault.tagging import Entry, Link, staged_tags_of, tags_of
 from credmgr.backends.azure_key_vault.vault import LIMITS, Copy, Vault
-from credmgr.errors import Conflict, LimitExceeded, SecretNotFound
+from credmgr.errors import Conflict, LimitExceeded, NotOurs, SecretNotFound
 from credmgr.model.names import Name
 from credmgr.model.secret import Secret
 from credmgr.model.version import Stage
@@ -170,6 +170,40 @@ class AzureBackend:
         entries = self._vault.versions(self._naming.of(name).main)
         newest = max(entries, key=lambda entry: (entry.written_at, entry.id), default=None)
         return f"{len(entries)} {newest.id} {newest.enabled}" if newest else ""
+
+    def salvage(self, name: Name) -> Secret:
+        """The value that readers see now, whoever wrote it. May be repeated.
+
+        Raises:
+            SecretNotFound: They see none.
+        """
+        found = self._vault.get(self._naming.of(name).main).secret
+        if found is None:
+            raise SecretNotFound(f"{name} has no current secret")
+        return found
+
+    def mend(self, name: Name, secret: Secret, version: UUID) -> None:
+        """Make `secret` what readers see, over what somebody wrote since.
+
+        Raises:
+            NotOurs: No version of the object was written by credmgr.
+            LimitExceeded: The value is too long or no Unicode text.
+            BackendUnavailable: What was written does not show yet.
+        """
+        _check(secret)
+        main = self._naming.of(name).main
+        entries = self._vault.versions(main)
+        if entries and all(entry.name != name for entry in entries):
+            raise NotOurs(f"the object of {name} in Key Vault was not written by credmgr")
+        with suppress(SecretNotFound):
+            shown = self._vault.get(main)
+            if shown.entry.version == version and shown.secret == secret:
+                return
+        written, revived = self._shelves.write(main, name, secret, tags_of(name, version, None))
+        known = revived.union(entry.id for entry in entries)
+        self._shelves.wait_until_newest(main, written, known)
+        ours = [entry for entry in entries if entry.enabled and entry.name == name]
+        self._shelves.disable(main, ours)
 
     def check(self) -> None:
         """Prove that we can sign in, get and list. May be repeated.
