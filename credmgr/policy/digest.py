@@ -93,7 +93,7 @@ def _title(items: Sequence[Item], worst: Severity) -> str:
 
 
 def _body(alerts: Sequence[Alert]) -> str:
-    lines = [f"- {one.severity}: {one.title}" for one in alerts[:LISTED]]
+    lines = [f"- {one.severity}: {one.title} [{one.key}]" for one in alerts[:LISTED]]
     if len(alerts) > LISTED:
         lines.append(f"… and {len(alerts) - LISTED} more; `credmgr findings` lists what is open")
     return "\n".join(lines)

@@ -64,7 +64,7 @@ def test_a_digest_says_how_many_names_the_first_and_carries_the_rest(world: Aler
     (heard,) = world.mail.heard
     assert heard.title == f"{count} alerts for payments, warning at worst: {count} new"
     lines = heard.body.splitlines()
-    assert lines[0] == "- warning: key-age/0000 is amiss"
+    assert lines[0] == "- warning: key-age/0000 is amiss [key-age/0000]"
     assert lines[LISTED:] == [f"… and {count - LISTED} more; `credmgr findings` lists what is open"]
     assert (heard.key, heard.owner, len(heard.items)) == (
         "digest/payments/warning",
