@@ -68,7 +68,7 @@ def state(word: str, width: int = 0) -> str:
 
 def json_out(data: Any) -> None:
     """Print JSON, in ASCII: moments as ISO 8601 text, lengths of time as seconds."""
-    sys.stdout.write(json.dumps(data, indent=2, default=_as_json) + "\n")
+    sys.stdout.write(json.dumps(data, indent=2, default=as_json) + "\n")
 
 
 def fields(pairs: Mapping[str, str]) -> None:
@@ -157,7 +157,8 @@ def confirm(question: str, *, yes: bool) -> None:
     typer.confirm(question, abort=True, err=True)
 
 
-def _as_json(value: object) -> object:
+def as_json(value: object) -> object:
+    """What JSON has no form for, as text or number."""
     match value:
         case datetime():
             return value.isoformat()

@@ -76,20 +76,21 @@ class Runbook:
         """
         return self._ask(self._open(name), Request.HURRY)
 
-    def leaked(self, name: Name, seen: Seen) -> Rotation:
+    def leaked(self, name: Name, seen: Seen, *, stop: Event | None = None) -> Rotation:
         """Replace a leaked secret and revoke it at once, without an overlap.
 
         An open rotation is hurried to its end first; when it had replaced the leaked secret
-        already, that is all there is to do. It returns when the rotation has ended or is parked.
+        already, that is all there is to do. It returns when the rotation has ended or is parked, or
+        when `stop` is set; then the daemon goes on with it.
         """
         row = self._ledger.open_rotation(name)
         if row is None:
-            return self.follow(self.rotate(name, Trigger.LEAKED), seen)
+            return self.follow(self.rotate(name, Trigger.LEAKED), seen, stop=stop)
         replaced = row.promoting_at is not None
-        ended = self.follow(self.hurry(name), seen)
+        ended = self.follow(self.hurry(name), seen, stop=stop)
         if ended.open or not replaced:
             return ended
-        return self.follow(self.rotate(name, Trigger.LEAKED), seen)
+        return self.follow(self.rotate(name, Trigger.LEAKED), seen, stop=stop)
 
     def retire(self, name: Name) -> Rotation:
         """Revoke the last secret of a credential that the manifest no longer declares.

@@ -209,9 +209,9 @@ class Installation:
 def runbook(name: Name) -> str:
     """What a person does about a leaked secret."""
     return (
-        f"1. credmgr revoke {name} --leaked\n"
+        f"1. credmgr revoke {name} --leaked --export record.json\n"
         "2. Take it out of where it was found; the value is worthless by then.\n"
-        "3. More: docs/leaks.md"
+        "3. The record lists who has used it. More: docs/leaks.md"
     )
 
 
