@@ -61,6 +61,8 @@ class World:
     current: dict[Name, UUID] = field(default_factory=dict)
     seen: int = 0
     down: bool = False
+    slow: Event | None = None
+    writing: Event = field(default_factory=Event)
     uses: list[Usage] = field(default_factory=list)
     opened: dict[str, Finding] = field(default_factory=dict)
     events: list[AuditEvent] = field(default_factory=list)
@@ -131,6 +133,9 @@ class World:
     def record_use(self, batch: Iterable[Usage]) -> None:
         if self.down:
             raise StateUnavailable
+        self.writing.set()
+        if self.slow is not None:
+            assert self.slow.wait(20)
         self.uses += batch
 
     def open_finding(self, finding: Finding, actor: str) -> bool:

@@ -19,6 +19,7 @@ class Work:
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="api")
         self._most = workers + queue
         self._under_way = 0
+        self._closed = False
         self._shared: dict[Hashable, asyncio.Task[Any]] = {}
 
     @property
@@ -30,8 +31,10 @@ class Work:
         """The result of a call that may block.
 
         Raises:
-            Refusal: 503; too many calls wait already.
+            Refusal: 503; too many calls wait already, or this process stops.
         """
+        if self._closed:
+            raise unavailable("credmgr stops.")
         if self._under_way >= self._most:
             raise unavailable("Too many calls wait already.")
         self._under_way += 1
@@ -57,4 +60,5 @@ class Work:
 
     def close(self) -> None:
         """Begin nothing more; what runs is not waited for."""
+        self._closed = True
         self._pool.shutdown(wait=False, cancel_futures=True)

@@ -84,6 +84,7 @@ class Broker:
         self._gone: list[Live] = []
         self._flights = Flights(self._lock, self._minted, self._landed, clock, workers)
         self._swept_at = clock.monotonic()
+        self._writing = Lock()
         self._outcomes: Counter[tuple[Name, str]] = Counter()
 
     def adopt(
@@ -250,11 +251,12 @@ class Broker:
             gone, self._gone = self._gone, []
             lives = [*gone, *(slot.live for slot in self._all() if slot.live is not None)]
         self._counting.gather(lives)
-        batch = self._counting.batch()
-        if batch:
-            self._ledger.record_use(batch)
-            self._counting.written(batch)
-        self._notices.write()
+        with self._writing:  # two at once would write the same uses twice
+            batch = self._counting.batch()
+            if batch:
+                self._ledger.record_use(batch)
+                self._counting.written(batch)
+            self._notices.write()
         return len(batch)
 
     def outcomes(self) -> Mapping[tuple[Name, str], int]:

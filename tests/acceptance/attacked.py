@@ -22,12 +22,14 @@ class Victim:
 
     Attributes:
         running: Its process.
+        home: Its folder.
         port: Where it listens on loopback.
         unix: Its Unix socket.
         bearer: What a consumer of it may come in with.
     """
 
     running: Background
+    home: Path
     port: int
     unix: Path
     bearer: str
@@ -35,6 +37,14 @@ class Victim:
     @property
     def host(self) -> str:
         return f"127.0.0.1:{self.port}"
+
+    @property
+    def traces(self) -> str:
+        """All that it leaves behind or shows: log, state database, arguments, environment."""
+        process = Path(f"/proc/{self.running.process.pid}")
+        files = [process / "cmdline", process / "environ", self.running.out, self.running.err]
+        found = [*files, *self.home.glob("state.db*")]
+        return "\n".join(path.read_bytes().decode("latin-1") for path in found)
 
     @property
     def memory(self) -> int:
@@ -106,7 +116,7 @@ def victim(folder: Path) -> Iterator[Victim]:
             said = running.wait_for("serving")
             port = re.search(r'"addresses": \["127\.0\.0\.1:(\d+)', said)
             assert port is not None, said
-            found = Victim(running, int(port[1]), folder / "run" / "api.sock", bearer)
+            found = Victim(running, home.folder, int(port[1]), folder / "run" / "api.sock", bearer)
             until(found.serves)
             yield found
             assert running.stop() == 0

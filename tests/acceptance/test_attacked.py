@@ -4,13 +4,15 @@ import json
 import resource
 import socket
 import time
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 
-from tests.acceptance.attacked import PATH, Victim, everything, status, victim
-from tests.acceptance.installation import pause
+from credmgr.testing.canaries import leaks, new_canary
+from tests.acceptance.attacked import CONSUMER, PATH, Victim, everything, status, victim
+from tests.acceptance.installation import KEY, pause
 
 DOORS = ("tcp", "unix")
 MEGABYTE = 1 << 20
@@ -212,9 +214,10 @@ def deaf(daemon: Victim) -> socket.socket:
     """A connection that has asked for more than it takes."""
     link = daemon.link("tcp")
     asked = f"GET /openapi.json HTTP/1.1\r\nHost: {daemon.host}\r\n\r\n".encode()
-    for _ in range(1000):
-        link.sendall(asked)
-        pause(0.001)
+    with suppress(ConnectionError):  # it may be cut off at once, which is as good
+        for _ in range(1000):
+            link.sendall(asked)
+            pause(0.001)
     return link
 
 
@@ -244,6 +247,40 @@ def test_connections_that_ask_nothing_are_bounded_and_leave_room(daemon: Victim)
         assert daemon.serves()
     assert daemon.memory - before < 48 * MEGABYTE
     assert daemon.serves()
+
+
+def test_no_secret_shows_itself_at_debug(daemon: Victim) -> None:
+    """What was asked for, who asked, and what strangers tried, in every spelling."""
+    given = json.loads(daemon.send(daemon.request()).partition(b"\r\n\r\n")[2])["secret"]
+    wrong = "credmgr_" + new_canary().partition("/")[0] + "w" * 20
+    said = b"".join(asked(daemon, wrong))
+    traces = daemon.traces + said.decode("latin-1")
+    assert KEY in traces
+    for prefix, value in (("cf_sand_", given), ("credmgr_", daemon.bearer), ("credmgr_", wrong)):
+        secret = value.removeprefix(prefix)
+        assert secret[:8] not in traces
+        assert not leaks(secret, traces)
+
+
+def asked(daemon: Victim, wrong: str) -> Iterator[bytes]:
+    """Answers to a value in every place where a request can carry one."""
+    basic = b64encode(f"{CONSUMER}:{wrong}".encode()).decode()
+    form = "Content-Type: application/x-www-form-urlencoded"
+    body = f"grant_type={wrong}&client_id={wrong}&client_secret={wrong}&scope={wrong}"
+    yield daemon.send(daemon.request().replace(daemon.bearer.encode(), wrong.encode()))
+    yield daemon.send(daemon.request(first=f"GET /v1/secrets/{wrong} HTTP/1.1"))
+    yield daemon.send(daemon.request(first=f"GET {PATH}?token={wrong} HTTP/1.1"))
+    yield daemon.send(daemon.request(f"X-Forwarded-For: {wrong}"))
+    yield daemon.send(daemon.request(f"Host: {wrong}"))
+    yield daemon.send(daemon.request(first=f"{wrong} {PATH} HTTP/1.1"))
+    post = daemon.request(form, f"Content-Length: {len(body)}", first="POST /oauth/token HTTP/1.1")
+    yield daemon.send(post + body.encode())
+    bearer = f"Authorization: Bearer {daemon.bearer}"
+    yield daemon.send(
+        post.replace(bearer.encode(), f"Authorization: Basic {basic}".encode()) + body.encode()
+    )
+    for path in ("/metrics", "/openapi.json", "/readyz"):
+        yield daemon.send(daemon.request(first=f"GET {path} HTTP/1.1"))
 
 
 @contextmanager

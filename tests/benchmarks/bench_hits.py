@@ -6,7 +6,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-import msal  # type: ignore[import-untyped]
+import msal
 from authlib.integrations.requests_client import OAuth2Session
 
 from credmgr.broker.asking import Ask

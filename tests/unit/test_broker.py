@@ -180,3 +180,15 @@ def test_a_secret_is_read_by_grant_and_counted(broker: Broker, world: World) -> 
     assert [(use.consumer, use.scopes, use.count) for use in world.uses] == [
         (BILLING, frozenset(), 1)
     ]
+
+
+def test_two_who_write_at_once_count_each_use_once(broker: Broker, world: World) -> None:
+    broker.token(ASK)
+    world.slow = Event()
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(broker.flush)
+        assert world.writing.wait(20)
+        second = pool.submit(broker.flush)
+        world.slow.set()
+        assert (first.result(20), second.result(20)) == (1, 0)
+    assert [use.count for use in world.uses] == [1]
