@@ -99,7 +99,6 @@ class Daemon:
 
     def run(self) -> bool:
         """Work until SIGTERM or SIGINT, then drain; True when all that was begun came to a rest."""
-        self._app.rulebook()  # a wrong pack is told now, not at every tick
         self._listen()
         timers = self._timers()
         self.beat()

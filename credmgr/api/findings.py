@@ -27,6 +27,13 @@ SCHEMA: Final = {
                     "text": {"type": "string"},
                     "opened_at": {"type": "string"},
                     "acknowledged_by": {"type": "string"},
+                    "standing": {"type": "string"},
+                    "rule": {"type": "string"},
+                    "credential": {"type": "string"},
+                    "owner": {"type": "string"},
+                    "environment": {"type": "string"},
+                    "remedy": {"type": "string"},
+                    "source": {"type": "string"},
                 },
             },
         }
@@ -57,4 +64,6 @@ class Findings:
         """Those that are open."""
         ledger = self._house.app.store.ledger
         found = await self._house.work.do(ledger.findings, open_only=True)
-        return as_json({"findings": [asdict(one) for one in found]})
+        now = self._house.app.clock.now()
+        told = [{**asdict(one), "standing": one.standing(now).value} for one in found]
+        return as_json({"findings": told})

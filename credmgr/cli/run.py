@@ -46,6 +46,7 @@ def serve(*, applies: bool, until_eof: bool = False) -> None:
     from credmgr.daemon import Daemon, systemd_notifier
 
     with session(migrate=True, actor=f"daemon@{gethostname()}") as app:
+        app.rulebook()  # a wrong pack is told now, not at every tick
         daemon = Daemon(app, manifest, systemd_notifier(), applies=applies)
         if until_eof:
             end_with_input(daemon.stop)

@@ -34,6 +34,8 @@ def utc(moment: datetime) -> datetime:
     Raises:
         ValueError: The moment has no zone, so it could be any.
     """
+    if moment.tzinfo is UTC:
+        return moment
     if moment.utcoffset() is None:
         raise ValueError("a moment without a zone is never stored")
     return moment.astimezone(UTC)

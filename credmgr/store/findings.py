@@ -11,6 +11,7 @@ from credmgr.model.audit import Event
 from credmgr.model.finding import Finding, NextLook, Settlement
 from credmgr.model.names import Name
 from credmgr.store import alerts, codec
+from credmgr.store.bynames import ByNames
 from credmgr.store.database import Transaction
 from credmgr.store.tables import credentials, findings, meta
 from credmgr.store.types import Moment
@@ -27,12 +28,14 @@ _OF: Final = _ALL.where(findings.c.key == bindparam("b_key"))
 _OPEN_OF: Final = select(*_COLUMNS).where(
     findings.c.key == bindparam("b_key"), findings.c.resolved_at.is_(None)
 )
-_KNOWN: Final = _ALL.where(
-    findings.c.credential.in_(bindparam("b_names", expanding=True)),
-    or_(
-        findings.c.resolved_at.is_(None),
-        findings.c.exempt_until > bindparam("b_now", type_=Moment),
-    ),
+_KNOWN: Final = ByNames(
+    lambda among: _ALL.where(
+        among(findings.c.credential),
+        or_(
+            findings.c.resolved_at.is_(None),
+            findings.c.exempt_until > bindparam("b_now", type_=Moment),
+        ),
+    )
 )
 _INSERT: Final = insert(findings)
 _CHANGE: Final = update(findings).where(
@@ -119,8 +122,7 @@ def of_key(connection: Connection, key: str) -> Sequence[Finding]:
 
 def known(connection: Connection, names: Sequence[Name], now: datetime) -> Sequence[Finding]:
     """Open findings of credentials, and resolved ones whose exemption still holds."""
-    values = {"b_names": list(names), "b_now": now}
-    return [Finding(*row) for row in connection.execute(_KNOWN, values)]
+    return [Finding(*row) for row in _KNOWN.run(connection, names, b_now=now)]
 
 
 def settle(

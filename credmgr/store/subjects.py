@@ -6,12 +6,26 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import BindParameter, Connection, and_, bindparam, func, insert, select, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    String,
+    and_,
+    bindparam,
+    func,
+    insert,
+    select,
+    type_coerce,
+    update,
+)
 
 from credmgr.model.credential import CredentialStatus, Environment, Kind
 from credmgr.model.names import Name
+from credmgr.model.rotation import State
 from credmgr.model.subject import NOTHING, Subject, Topic
 from credmgr.model.version import KeyType, VersionStatus
+from credmgr.store.bynames import ByNames
 from credmgr.store.database import Transaction
 from credmgr.store.tables import (
     credentials,
@@ -31,9 +45,17 @@ RULES: Final = "rules"
 LIVE: Final = (VersionStatus.CURRENT, VersionStatus.PREVIOUS, VersionStatus.STAGED)
 
 _TICK: Final = timedelta(microseconds=1)
+_KEY_TYPES: Final = {each.value: each for each in KeyType}
+_STATES: Final = {state.value: state for state in State}
 _KINDS: Final = {kind.value: kind for kind in Kind}
 _ENVIRONMENTS: Final = {each.value: each for each in Environment}
-_NAMES: Final[BindParameter[Any]] = bindparam("b_names", expanding=True)
+
+
+def _plain(column: Column[Any]) -> ColumnElement[str]:
+    """A column as it is kept: a sweep reads a million of them, and made no check twice."""
+    return type_coerce(column, String)
+
+
 _TO_LOOK_AT: Final = (
     select(credentials.c.name)
     .where(credentials.c.next_look_at <= bindparam("b_now", type_=Moment))
@@ -41,67 +63,75 @@ _TO_LOOK_AT: Final = (
     .limit(bindparam("b_limit"))
 )
 _AFTER: Final = (
-    select(credentials.c.name)
+    select(_plain(credentials.c.name))
     .where(credentials.c.name > bindparam("b_name"))
     .order_by(credentials.c.name)
     .limit(bindparam("b_limit"))
 )
-_FACTS: Final = (
-    select(
-        credentials.c.name,
-        credentials.c.declaration,
-        credentials.c.status,
-        credentials.c.applied_at,
-        credentials.c.next_due_at,
-        credentials.c.next_look_at,
-        versions.c.issued_at,
-        versions.c.expires_at,
-        versions.c.key_type,
-        rotations.c.state,
-        rotations.c.entered_at,
-        rotations.c.reason,
+_FACTS: Final = ByNames(
+    lambda among: (
+        select(
+            _plain(credentials.c.name),
+            credentials.c.declaration,
+            _plain(credentials.c.status),
+            credentials.c.applied_at,
+            credentials.c.next_due_at,
+            credentials.c.next_look_at,
+            versions.c.issued_at,
+            versions.c.expires_at,
+            _plain(versions.c.key_type),
+            _plain(rotations.c.state),
+            rotations.c.entered_at,
+            rotations.c.reason,
+        )
+        .outerjoin(
+            versions,
+            and_(
+                versions.c.credential == credentials.c.name,
+                versions.c.status == VersionStatus.CURRENT,
+            ),
+        )
+        .outerjoin(rotations, and_(rotations.c.credential == credentials.c.name, open_only))
+        .where(among(credentials.c.name))
     )
-    .outerjoin(
-        versions,
-        and_(
-            versions.c.credential == credentials.c.name,
-            versions.c.status == VersionStatus.CURRENT,
-        ),
-    )
-    .outerjoin(rotations, and_(rotations.c.credential == credentials.c.name, open_only))
-    .where(credentials.c.name.in_(_NAMES))
 )
-_USES: Final = (
-    select(
-        usage.c.credential,
-        usage.c.scopes,
-        func.min(usage.c.first_seen, type_=Moment),
-        func.max(usage.c.last_seen, type_=Moment),
+_USES: Final = ByNames(
+    lambda among: (
+        select(
+            _plain(usage.c.credential),
+            usage.c.scopes,
+            func.min(usage.c.first_seen, type_=Moment),
+            func.max(usage.c.last_seen, type_=Moment),
+        )
+        .where(among(usage.c.credential))
+        .group_by(usage.c.credential, usage.c.scopes)
     )
-    .where(usage.c.credential.in_(_NAMES))
-    .group_by(usage.c.credential, usage.c.scopes)
 )
 _twin: Final = versions.alias("twin")
-_TWINS: Final = (
-    select(versions.c.credential, _twin.c.credential)
-    .join(
-        _twin,
-        and_(
-            _twin.c.fingerprint == versions.c.fingerprint,
-            _twin.c.credential != versions.c.credential,
-        ),
+_TWINS: Final = ByNames(
+    lambda among: (
+        select(_plain(versions.c.credential), _plain(_twin.c.credential))
+        .join(
+            _twin,
+            and_(
+                _twin.c.fingerprint == versions.c.fingerprint,
+                _twin.c.credential != versions.c.credential,
+            ),
+        )
+        .where(
+            among(versions.c.credential),
+            versions.c.fingerprint != "",
+            versions.c.status.in_(LIVE),
+            _twin.c.status.in_(LIVE),
+        )
+        .distinct()
     )
-    .where(
-        versions.c.credential.in_(_NAMES),
-        versions.c.fingerprint != "",
-        versions.c.status.in_(LIVE),
-        _twin.c.status.in_(LIVE),
-    )
-    .distinct()
 )
-_SEEN: Final = select(
-    observations.c.credential, observations.c.topic, observations.c.details
-).where(observations.c.credential.in_(_NAMES))
+_SEEN: Final = ByNames(
+    lambda among: select(
+        _plain(observations.c.credential), observations.c.topic, observations.c.details
+    ).where(among(observations.c.credential))
+)
 _DETAILS: Final = select(observations.c.details).where(
     observations.c.credential == bindparam("b_name"), observations.c.topic == bindparam("b_topic")
 )
@@ -111,13 +141,17 @@ _LOOK_AT_ALL: Final = update(credentials).where(credentials.c.status == Credenti
 _SHARING: Final = select(versions.c.credential).where(
     versions.c.fingerprint.in_(bindparam("b_prints", expanding=True))
 )
-_TROUBLED: Final = select(findings.c.credential).where(
-    findings.c.credential.in_(_NAMES), findings.c.resolved_at.is_(None)
+_TROUBLED: Final = ByNames(
+    lambda among: select(findings.c.credential).where(
+        among(findings.c.credential), findings.c.resolved_at.is_(None)
+    )
 )
-_ASKED: Final = (
-    select(usage.c.credential)
-    .where(usage.c.credential.in_(_NAMES), usage.c.scopes != frozenset())
-    .distinct()
+_ASKED: Final = ByNames(
+    lambda among: (
+        select(usage.c.credential)
+        .where(among(usage.c.credential), usage.c.scopes != frozenset())
+        .distinct()
+    )
 )
 _RULES: Final = select(meta.c.value).where(meta.c.key == RULES)
 
@@ -129,7 +163,8 @@ def to_look_at(connection: Connection, now: datetime, limit: int) -> Sequence[Na
 
 def names_after(connection: Connection, name: str, limit: int) -> Sequence[Name]:
     """Credentials behind a name in their order."""
-    return connection.execute(_AFTER, {"b_name": name, "b_limit": limit}).scalars().all()
+    found = connection.execute(_AFTER, {"b_name": name, "b_limit": limit}).scalars()
+    return [str.__new__(Name, one) for one in found]  # checked when it came in
 
 
 def look_now(tx: Transaction, names: Iterable[str], now: datetime) -> None:
@@ -158,8 +193,8 @@ def look_at_used(tx: Transaction, names: Iterable[Name], asking: Iterable[Name])
         asking: Those of them of which scopes were asked for.
     """
     used, scoped = sorted(set(names)), set(asking)
-    troubled = tx.connection.execute(_TROUBLED, {"b_names": used}).scalars()
-    known = tx.connection.execute(_ASKED, {"b_names": sorted(scoped)}).scalars()
+    troubled = _TROUBLED.run(tx.connection, used).scalars()
+    known = _ASKED.run(tx.connection, sorted(scoped)).scalars()
     look_now(tx, {*troubled, *(scoped - set(known))}, tx.now)
 
 
@@ -199,17 +234,23 @@ def subjects(connection: Connection, names: Sequence[Name]) -> Sequence[Subject]
     """What is known of credentials, in no particular order."""
     if not names:
         return []
-    values = {"b_names": list(names)}
-    uses = _uses(connection, values)
+    uses = _uses(connection, names)
     twins: dict[str, list[str]] = defaultdict(list)
-    for name, other in connection.execute(_TWINS, values):
+    for name, other in _TWINS.run(connection, names):
         twins[name].append(other)
     seen: dict[str, dict[Topic, Sequence[str]]] = defaultdict(dict)
-    for name, topic, details in connection.execute(_SEEN, values):
+    for name, topic, details in _SEEN.run(connection, names):
         seen[name][topic] = details
+    known = {str(name): name for name in names}
     return [
-        _subject(row, uses.get(row[0], _UNUSED), twins.get(row[0], ()), seen.get(row[0], {}))
-        for row in connection.execute(_FACTS, values)
+        _subject(
+            known[row[0]],
+            row,
+            uses.get(row[0], _UNUSED),
+            twins.get(row[0], ()),
+            seen.get(row[0], _UNSEEN),
+        )
+        for row in _FACTS.run(connection, names).all()
     ]
 
 
@@ -233,24 +274,24 @@ class _Uses:
 
 
 _UNUSED: Final = _Uses()
+_UNSEEN: Final[Mapping[Topic, Sequence[str]]] = {}
 
 
-def _uses(connection: Connection, values: Mapping[str, Any]) -> Mapping[str, _Uses]:
+def _uses(connection: Connection, names: Sequence[Name]) -> Mapping[str, _Uses]:
     found: dict[str, _Uses] = defaultdict(_Uses)
-    for name, scopes, first, last in connection.execute(_USES, values):
+    for name, scopes, first, last in _USES.run(connection, names):
         found[name].add(scopes, first, last)
     return found
 
 
 def _subject(
-    row: Any, use: _Uses, twins: Sequence[str], seen: Mapping[Topic, Sequence[str]]
+    name: Name, row: Any, use: _Uses, twins: Sequence[str], seen: Mapping[Topic, Sequence[str]]
 ) -> Subject:
-    name, text, status, applied, due, looks, issued, expires, key_type, state, entered, why = row
+    _, text, status, applied, due, looks, issued, expires, key_type, state, entered, why = row
     said = json.loads(text)
     schedule = said["policy"]["schedule"]
     every = schedule["every_us"]
-    life = seen.get(Topic.TOKEN_LIFE)
-    return Subject(
+    subject = Subject(
         name=name,
         kind=_KINDS[said["kind"]],
         environment=_ENVIRONMENTS[said["environment"]],
@@ -258,30 +299,32 @@ def _subject(
         owner=said["owner"],
         scopes=frozenset(said["scopes"]),
         applied_at=applied,
-        active=status is CredentialStatus.ACTIVE,
+        active=status == CredentialStatus.ACTIVE,
         every=None if every is None else every * _TICK,
         scheduled=every is not None or schedule["cron"] is not None,
         due_at=due,
         looks_at=looks,
         issued_at=issued,
         expires_at=expires,
-        key_type=key_type or _declared_type(said["options"]),
-        rotation=state,
+        key_type=_KEY_TYPES.get(key_type or str(said["options"].get("key_type"))),
+        rotation=_STATES.get(state),
         rotation_since=entered,
         rotation_reason=why or "",
         first_asked=use.first,
         last_used=use.last,
         asked=use.asked,
         twins=tuple(twins),
+    )
+    return _observed(subject, seen) if seen else subject
+
+
+def _observed(subject: Subject, seen: Mapping[Topic, Sequence[str]]) -> Subject:
+    """With what was seen outside."""
+    life = seen.get(Topic.TOKEN_LIFE)
+    return subject._replace(
         strays=tuple(seen.get(Topic.STRAYS, ())),
         drifted=tuple(seen.get(Topic.DRIFTED, ())),
         unasked=tuple(seen.get(Topic.UNASKED, ())),
         missing=tuple(seen.get(Topic.MISSING, ())),
         token_life=timedelta(seconds=float(life[0])) if life else None,
     )
-
-
-def _declared_type(options: Mapping[str, Any]) -> KeyType | None:
-    """For a secret that came before its type was noted."""
-    declared = options.get("key_type")
-    return KeyType(declared) if declared in tuple(KeyType) else None

@@ -140,9 +140,8 @@ def token_scopes(subject: Subject, _: Nothing, __: datetime) -> Answer:
     more, fewer = subject.unasked, subject.missing
     if not more and not fewer:
         return None
-    parts = [f"with {listed(more)} unasked"] * bool(more) + [f"without {listed(fewer)}"] * bool(
-        fewer
-    )
+    parts = [f"with {listed(more)} unasked"] * bool(more)
+    parts += [f"without {listed(fewer)}"] * bool(fewer)
     return Found(f"a token came back {' and '.join(parts)}", Severity.CRITICAL if more else None)
 
 
