@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Final
 
 from credmgr.cli.inventory import Item, inventory
 from credmgr.cli.names import Named
-from credmgr.cli.output import Json, ago, fields, heading, json_out, plain, say, state, steps
+from credmgr.cli.output import (
+    Json,
+    ago,
+    fields,
+    heading,
+    json_out,
+    lines,
+    plain,
+    say,
+    state,
+    steps,
+)
 from credmgr.cli.session import log_quietly, session
 from credmgr.cli.table import table
 
@@ -15,6 +26,7 @@ if TYPE_CHECKING:
 
     from credmgr.bootstrap import App
     from credmgr.model.consumer import Consumer
+    from credmgr.model.copy import Copy
     from credmgr.model.credential import Place
     from credmgr.model.version import Version
 
@@ -35,7 +47,11 @@ def show(name: Named, *, as_json: Json = False) -> None:
         app.store.ledger.enrolled(Name(name))
         item = next(one for one in inventory(app) if one.name == name)
         versions = app.store.ledger.versions(Name(name))
-        copies = [_copy(app, place, item) for place in item.enrolled.credential.places]
+        known = {copy.place: copy for copy in app.store.copies.of(Name(name))}
+        copies = [
+            {**_copy(app, place, item), **_kept(known.get(place))}
+            for place in item.enrolled.credential.places
+        ]
         consumers = [one for one in app.manifest.consumers.values() if one.grant(Name(name))]
         now = app.clock.now()
     if as_json:
@@ -46,7 +62,7 @@ def show(name: Named, *, as_json: Json = False) -> None:
     _now(item, now)
     _versions(versions, now)
     heading("Copies")
-    fields({plain(one["place"]): plain(one["holds"]) for one in copies})
+    lines([(state(one["condition"], 11), plain(one["place"]), _beside(one)) for one in copies])
     _consumers(item, consumers)
 
 
@@ -87,6 +103,13 @@ def _copy(app: "App", place: "Place", item: Item) -> dict[str, str]:
     return {"place": str(place), "holds": holds}
 
 
+def _kept(copy: "Copy | None") -> dict[str, str]:
+    """How it was when somebody last looked."""
+    if copy is None:
+        return {"condition": "unseen", "reason": ""}
+    return {"condition": copy.condition.value, "reason": copy.reason}
+
+
 def _written(app: "App", place: "Place", item: Item) -> str:
     """What a sink knows of its copy, in words."""
     known = app.outside.sinks[place.backend].inspect(place.name)
@@ -95,6 +118,10 @@ def _written(app: "App", place: "Place", item: Item) -> str:
     if known.version is not None and not known.intact:
         return "something else than was written: it was changed or deleted"
     return _version(known.version, item)
+
+
+def _beside(copy: dict[str, str]) -> str:
+    return plain(f"{copy['holds']}; {copy['reason']}" if copy["reason"] else copy["holds"])
 
 
 def _version(seen: "UUID | None", item: Item) -> str:

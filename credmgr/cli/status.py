@@ -5,6 +5,7 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+from credmgr.cli.copies import facts
 from credmgr.cli.inventory import Item, inventory
 from credmgr.cli.output import Json, ago, heading, json_out, plain, say, steps
 from credmgr.cli.session import log_quietly, session
@@ -29,13 +30,18 @@ def status(*, as_json: Json = False) -> None:
     with session() as app:
         items = inventory(app)
         daemons = [one for one in app.store.ledger.heartbeats() if not is_gone(one.owner)]
+        unwell = app.store.copies.unwell()
         now = app.clock.now()
     if as_json:
         found = [one.facts() for one in items]
-        json_out({"credentials": found, "daemons": [asdict(one) for one in daemons]})
+        living = [asdict(one) for one in daemons]
+        json_out({"credentials": found, "daemons": living, "copies": facts(unwell)})
         return
     show(items, now)
     say()
+    if unwell:
+        count = f"{len(unwell)} copies are" if len(unwell) != 1 else "one copy is"
+        say(f"[yellow]{count} not what readers should get[/]: `credmgr drift` shows which")
     for one in daemons:
         say(_daemon(one, now))
     if not daemons:
