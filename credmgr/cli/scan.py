@@ -15,6 +15,7 @@ from credmgr.cli.exits import Exit
 from credmgr.cli.output import json_out, paragraph, plain, say
 from credmgr.cli.session import current, log_quietly, session
 from credmgr.cli.table import table
+from credmgr.errors import CredmgrError
 
 if TYPE_CHECKING:
     from credmgr.bootstrap import App
@@ -175,7 +176,11 @@ def _others(wish: Wish, notices: "Notices") -> "Sequence[Other]":
     if scanner is None:
         notices.add("secrets of others", "not looked for: `pip install 'credmgr[scan]'`")
         return ()
-    return others.scan(scanner, wish.asked.paths, history=wish.asked.history)
+    try:
+        return others.scan(scanner, wish.asked.paths, history=wish.asked.history)
+    except CredmgrError as error:  # what we found ourselves is told all the same
+        notices.add("secrets of others", error.message)
+        return ()
 
 
 def _written(file: Path, known: "Baseline", told: "Sequence[Line]") -> None:

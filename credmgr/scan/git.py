@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 from typing import IO, Final, Self, cast
@@ -111,11 +111,19 @@ def _changes(folder: Path, shown: str) -> Iterator[Blob | Piece]:
             text = part.lstrip("\n")
             if text.startswith("\x01"):
                 at, author, message = next(parts), next(parts), next(parts)
-                commit = Commit(text[1:], datetime.fromisoformat(at), author)
+                commit = Commit(text[1:], _moment(at), author)
                 said = message.encode(errors="surrogateescape")
                 yield Piece(Where(f"{shown}{MESSAGE}", commit=commit), BytesIO(said))
             elif text and (blob := _blob(text, next(parts), commit, shown)):
                 yield blob
+
+
+def _moment(text: str) -> datetime:
+    """An author's date; the epoch for one that is no date, since anybody can write anything."""
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return datetime.fromtimestamp(0, UTC)
 
 
 def _blob(change: str, path: str, commit: Commit | None, shown: str) -> Blob | None:
