@@ -17,6 +17,7 @@ from credmgr.cli import (
     distribute,
     doctor,
     drift,
+    exec_,
     exempt,
     findings,
     get,
@@ -39,6 +40,7 @@ from credmgr.cli import (
     show,
     snooze,
     status,
+    token,
 )
 from credmgr.cli.demo import command as demo
 from credmgr.cli.session import begin
@@ -82,6 +84,8 @@ PANELS: Final[dict[str, dict[str, Callable[..., Any]]]] = {
         "snooze": snooze.snooze,
         "exempt": exempt.exempt,
         "get": get.get,
+        "token": token.token,
+        "exec": exec_.execute,
         "rekey": rekey.rekey,
     },
     "Try": {"sandbox": sandbox.sandbox, "demo": demo.demo},
