@@ -94,6 +94,10 @@ check-docs: $(VENV)/.dev ## Links, files and docs agree; nothing looks like a re
 bench: $(VENV)/.dev ## Measure, print a table, and write .bench/results.json
 	$(BIN)/python tests/benchmarks/run.py $(ARGS)
 
+.PHONY: contract
+contract: $(VENV)/.dev ## Run the backend contract against every store, and write docs/backends/contract.md
+	$(BIN)/python -m tests.contract.results -- $(XDIST)
+
 .PHONY: format
 format: $(VENV)/.dev ## Format the code and mend what ruff can mend
 	$(BIN)/ruff check --fix-only --quiet .

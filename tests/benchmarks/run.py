@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -39,10 +39,12 @@ class Benchmark:
     Attributes:
         name: What it is, in words.
         once: Does it one time.
+        against: Name of an earlier one of the same module that it is compared with; empty for none.
     """
 
     name: str
     once: Callable[[], object]
+    against: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ class Measured:
         highest: The slowest run.
         runs: How many runs.
         times: How often the work was done in each run.
+        ratio: Its median as a multiple of that of what it is compared with; None for nothing.
     """
 
     name: str
@@ -64,6 +67,7 @@ class Measured:
     highest: float
     runs: int
     times: int
+    ratio: float | None = None
 
     @property
     def spread(self) -> float:
@@ -90,6 +94,11 @@ def measure(benchmark: Benchmark, runs: int) -> Measured:
     times = max(1, round(SHORTEST_SECONDS / max(timed(benchmark.once, 1), 1e-9)))
     each = [timed(benchmark.once, times) / times * 1e6 for _ in range(runs)]
     return Measured(benchmark.name, statistics.median(each), min(each), max(each), runs, times)
+
+
+def against(done: Measured, base: Measured | None) -> Measured:
+    """The same with its ratio to what it is compared with."""
+    return done if base is None else replace(done, ratio=done.median / base.median)
 
 
 def timed(once: Callable[[], object], times: int) -> float:
@@ -127,17 +136,20 @@ def everything(wanted: str, runs: int) -> Iterator[Told]:
                 continue
             prepared: AbstractContextManager[Sequence[Benchmark]] = module.benchmarks(Path(folder))
             with prepared as found:
+                known: dict[str, Measured] = {}
                 for benchmark in found:
-                    done = measure(benchmark, runs)
+                    done = against(measure(benchmark, runs), known.get(benchmark.against))
+                    known[done.name] = done
                     yield Told(line(done), done)
 
 
 def line(done: Measured) -> str:
     """One line of the table; hits take less than a microsecond and need more digits."""
     digits = 1 if done.median >= 10 else 3
+    ratio = "" if done.ratio is None else f"  {done.ratio:.2f} x"
     return (
         f"{done.name:<58} {done.median:>12,.{digits}f} {done.spread:>7.0%}"
-        f" {done.runs:>3} x {done.times}"
+        f" {done.runs:>3} x {done.times}{ratio}"
     )
 
 
