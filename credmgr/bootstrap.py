@@ -24,7 +24,13 @@ from credmgr.model.credential import Credential, CredentialStatus, Enrolled
 from credmgr.model.names import Name
 from credmgr.model.secret import Fingerprinter, Secret
 from credmgr.model.version import VersionStatus
-from credmgr.opening import AUDIT_KEY, context_factory, open_keyring, open_state
+from credmgr.opening import (
+    AUDIT_KEY,
+    context_factory,
+    open_keyring,
+    open_state,
+    store_as_applied,
+)
 from credmgr.outside import OutsideWorld, Sealing, Watch
 from credmgr.packs import Rulebook, load_packs
 from credmgr.policy.sweep import Sweep
@@ -83,8 +89,9 @@ class App:
             raise ConfigError("the manifest's `state` has changed; restart to use it")
         self.rules = rulebook(manifest)
         old, context = self.outside, context_factory(manifest, self.clock, self.keyring)
+        store_of = store_as_applied(self.store.ledger)
         self.manifest = manifest
-        self.outside = OutsideWorld(manifest, context, self.watch)
+        self.outside = OutsideWorld(manifest, context, self.watch, store_of)
         self.engine.outside = self.outside
         self.broker.adopt(manifest.credentials, manifest.consumers, self.outside)
         self.keeper.adopt(self.outside, manifest.daemon.copies)
@@ -305,7 +312,8 @@ def build(
     owner = processes.owner()
     keyring = open_keyring(manifest)
     store = open_state(manifest, keyring, clock, owner, migrate=migrate)
-    outside = OutsideWorld(manifest, context_factory(manifest, clock, keyring), watch)
+    context, store_of = context_factory(manifest, clock, keyring), store_as_applied(store.ledger)
+    outside = OutsideWorld(manifest, context, watch, store_of)
     tools = Tools(
         ledger=watch.ledger(store.ledger),
         clock=clock,

@@ -6,14 +6,17 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urlsplit, urlunsplit
 
+from credmgr.errors import UnknownCredential
 from credmgr.keyring import Keyring
 from credmgr.manifest.manifest import Manifest
 from credmgr.manifest.references import References
 from credmgr.model.clock import Clock
+from credmgr.model.credential import Credential, Place
 from credmgr.model.names import Name
 from credmgr.model.secret import Secret
 from credmgr.plugins.context import Keys, PluginContext
 from credmgr.store import Store, open_store
+from credmgr.store.ledger import SqlLedger
 
 AUDIT_KEY: Final = "audit"
 
@@ -68,3 +71,15 @@ def context_factory(
         workers=manifest.daemon.workers,
     )
     return lambda name: replace(shared, name=name)
+
+
+def store_as_applied(ledger: SqlLedger) -> Callable[[Credential], Place]:
+    """What knows a credential's store from the state database; from the manifest if it is new."""
+
+    def store_of(credential: Credential) -> Place:
+        try:
+            return ledger.enrolled(credential.name).credential.store
+        except UnknownCredential:
+            return credential.store
+
+    return store_of

@@ -11,7 +11,7 @@ from credmgr.distribution.copies import CredentialCopies
 from credmgr.distribution.together import on
 from credmgr.errors import ConfigError
 from credmgr.manifest.manifest import Configured, Manifest
-from credmgr.model.credential import Credential
+from credmgr.model.credential import Credential, Place
 from credmgr.model.names import Name
 from credmgr.model.version import Stage
 from credmgr.plugins.backend import Capability, Held, SecretBackend
@@ -104,9 +104,13 @@ class OutsideWorld:
     """The sessions of one manifest; implements what rotation and broker call `Outside`."""
 
     def __init__(
-        self, manifest: Manifest, context: Callable[[Name], PluginContext], watch: Watch
+        self,
+        manifest: Manifest,
+        context: Callable[[Name], PluginContext],
+        watch: Watch,
+        store_of: Callable[[Credential], Place] = lambda credential: credential.store,
     ) -> None:
-        self._manifest = manifest
+        self._manifest, self._store_of = manifest, store_of
         self.backends: Sessions[SecretBackend] = Sessions(
             "backend", manifest.backends, context, watch.backend
         )
@@ -129,12 +133,13 @@ class OutsideWorld:
         return CredentialCopies(credential, self.backends, self.sinks, quarantine, together)
 
     def held(self, credential: Credential, stage: Stage) -> Held:
-        """The copy in the credential's store.
+        """The copy in the credential's store: where it is, whatever a manifest says it should be.
 
         Raises:
             SecretNotFound: Nothing is at that stage.
         """
-        return self.backends[credential.store.backend].read(credential.store.name, stage)
+        store = self._store_of(credential)
+        return self.backends[store.backend].read(store.name, stage)
 
     def _quarantine(self, credential: Credential) -> timedelta:
         """Twice what a call and a lease may take, where a place cannot compare and set: a sink.

@@ -26,6 +26,7 @@ from credmgr.cli import (
     init,
     list,  # noqa: A004 (the command is called so)
     log,
+    migrate,
     notify,
     plan,
     policy,
@@ -76,6 +77,7 @@ PANELS: Final[dict[str, dict[str, Callable[..., Any]]]] = {
     "Act": {
         "rotate": rotate.rotate,
         "distribute": distribute.distribute,
+        "migrate": migrate.migrate,
         "rollback": rollback.rollback,
         "revoke": revoke.revoke,
         "import": import_.import_secret,

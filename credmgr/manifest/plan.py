@@ -132,11 +132,22 @@ class Refused:
 
     def describe(self) -> tuple[str, ...]:
         """The differences, why they are refused, and what to do."""
+        if [change.field for change in self.changes] == ["store"]:
+            return self._moving()
         fields = ", ".join(f"`{change.field}`" for change in self.changes)
         return (
             *(change.describe() for change in self.changes),
             f"{fields} cannot change while a secret is live: it would be lost from sight",
             f"declare it under a new name and move its consumers there; then retire {self.name}",
+        )
+
+    def _moving(self) -> tuple[str, ...]:
+        """A store alone can change, though not by applying."""
+        store = self.credential.store
+        return (
+            *(change.describe() for change in self.changes),
+            "applying moves no secret, so it would be lost from sight",
+            f"`credmgr migrate {self.name} --to {store.backend}` moves it, and loses nothing",
         )
 
 

@@ -1,7 +1,7 @@
 """Credentials as declared, and when to look at each next."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -9,7 +9,7 @@ from sqlalchemy import Boolean, Connection, Row, bindparam, case, insert, or_, s
 
 from credmgr.errors import UnknownCredential
 from credmgr.model.audit import Event
-from credmgr.model.credential import Credential, CredentialStatus, Enrolled
+from credmgr.model.credential import Credential, CredentialStatus, Enrolled, Place
 from credmgr.model.names import Name
 from credmgr.store import codec, copies
 from credmgr.store.database import Transaction
@@ -121,6 +121,15 @@ def end(tx: Transaction, name: Name) -> None:
     """Its last secret is gone."""
     gone = {"status": CredentialStatus.REVOKED, "next_due_at": None}
     tx.connection.execute(_CHANGE, {"b_name": name, **gone})
+
+
+def rehome(tx: Transaction, name: Name, place: Place) -> None:
+    """Make a place a credential's store, and no target of it any more."""
+    before = enrolled(tx.connection, name).credential
+    targets = tuple(target for target in before.targets if target.place != place)
+    after = replace(before, store=place, targets=targets)
+    tx.connection.execute(_CHANGE, {"b_name": name, "declaration": codec.declaration(after)})
+    copies.declare(tx, after, tx.now)
 
 
 def enrol(

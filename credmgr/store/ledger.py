@@ -78,6 +78,19 @@ class SqlLedger:
         with self._database.write() as tx:
             return credentials.enrol(tx, declared, retire, actor, now)
 
+    def rehome(self, name: Name, place: Place, lease: Lease, event: Event) -> None:
+        """Make a place the credential's store, and no target of it any more.
+
+        Raises:
+            LeaseLost: The lease is no longer ours; nothing was written.
+            RotationOpen: A rotation has been opened; likewise.
+        """
+        with self._database.write() as tx:
+            leases.hold(tx, lease)
+            rotations.require_none(tx, name)
+            credentials.rehome(tx, name, place)
+            tx.record(event)
+
     def due(self, now: datetime, limit: int) -> Sequence[Name]:
         """Credentials whose `next_due_at` has come, oldest first.
 

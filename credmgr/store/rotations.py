@@ -152,10 +152,19 @@ def begin(tx: Transaction, change: Change, lease: Lease) -> None:
     name = change.rotation.credential
     if name != lease.credential:
         raise LeaseLost(f"the lease is of {lease.credential}, not of {name}")
-    if open_rotation(tx.connection, name) is not None:
-        raise RotationOpen(f"a rotation of {name} is already open")
+    require_none(tx, name)
     tx.connection.execute(_INSERT, {**_values(change.rotation, _ROW), "epoch": lease.epoch})
     _follow(tx, change, change.next_due_at)
+
+
+def require_none(tx: Transaction, name: Name) -> None:
+    """Make sure that no rotation of a credential is open.
+
+    Raises:
+        RotationOpen: One is.
+    """
+    if open_rotation(tx.connection, name) is not None:
+        raise RotationOpen(f"a rotation of {name} is already open")
 
 
 def move(tx: Transaction, change: Change, lease: Lease) -> None:

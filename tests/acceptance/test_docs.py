@@ -47,8 +47,14 @@ def written(home: Installation) -> None:
             (home.folder / name).write_text(block)
 
 
+def to_move(home: Installation) -> None:
+    scopes = '    scopes: ["cases:read", "cases:write"]\n'
+    home.edit(scopes, f"{scopes}    store: standby\n")
+
+
 BEFORE: Mapping[str, Callable[[Installation], None]] = {
     "resolve": waiting,
+    "migrate": to_move,
     "import": made,
     "rollback": rotated,
     "findings show": found,

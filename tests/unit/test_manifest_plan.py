@@ -176,12 +176,12 @@ FIXED = [
     ("kind", replace(KEY, kind=Kind.OAUTH_CLIENT), "kind: api-key → oauth-client"),
     ("issuer", replace(KEY, issuer=OTHER), "issuer: caseforge → other"),
     ("client_id", replace(KEY, client_id="app_1"), "client_id: (none) → app_1"),
-    (
-        "store",
-        replace(KEY, store=Place(OTHER, NAME)),
-        "store: local:caseforge/api-key → other:caseforge/api-key",
-    ),
 ]
+STORE = (
+    "store",
+    replace(KEY, store=Place(OTHER, NAME)),
+    "store: local:caseforge/api-key → other:caseforge/api-key",
+)
 
 
 @pytest.mark.parametrize(("field", "declared", "said"), FIXED)
@@ -202,7 +202,20 @@ def test_what_would_lose_a_live_secret_from_sight_is_refused(
     )
 
 
-@pytest.mark.parametrize(("field", "declared", "said"), FIXED)
+def test_a_store_that_is_to_move_is_told_how() -> None:
+    _, declared, said = STORE
+
+    step = only(plan({NAME: declared}, [enrolled()]))
+
+    assert isinstance(step, Refused)
+    assert step.describe() == (
+        said,
+        "applying moves no secret, so it would be lost from sight",
+        f"`credmgr migrate {NAME} --to other` moves it, and loses nothing",
+    )
+
+
+@pytest.mark.parametrize(("field", "declared", "said"), [*FIXED, STORE])
 def test_without_a_live_secret_anything_may_change(
     field: str, declared: Credential, said: str
 ) -> None:
