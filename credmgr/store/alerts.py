@@ -122,7 +122,7 @@ def _again(alert: Alert, row: Row[Any], now: datetime) -> dict[str, Any]:
         "body": codec.alert_body(alert),
         "digest": digest,
         "open": (row.open or back) and not alert.once,
-        "flaps": row.flaps + soon if back else row.flaps,
+        "flaps": (row.flaps + 1 if soon else 0) if back else row.flaps,
         "changed_at": now if back or digest != row.digest else row.changed_at,
         "ended_at": now if alert.once else row.ended_at,
         "unrouted": now if news else row.unrouted,

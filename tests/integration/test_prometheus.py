@@ -1,6 +1,7 @@
 """Prometheus's own tools: Alertmanager takes our alerts, promtool takes our rules."""
 
 import json
+import re
 import shutil
 import socket
 import subprocess
@@ -14,7 +15,6 @@ import pytest
 import urllib3
 import yaml
 
-from credmgr.api.metrics import Metrics
 from credmgr.model.clock import SystemClock
 from credmgr.model.finding import Finding, Severity
 from credmgr.notifiers.alertmanager import AlertmanagerNotifierFactory, AlertmanagerOptions
@@ -24,7 +24,9 @@ from credmgr.testing.notifier_contract import an_alert
 from tests.channel_world import channel_context
 from tests.integration.api_world import MANIFEST, serving
 
-RULES = Path(__file__).parents[2] / "deploy" / "prometheus"
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy"
+METRICS = (ROOT / "credmgr/api/metrics.py").read_text()
 QUIET = "route: {receiver: nobody}\nreceivers: [{name: nobody}]\n"
 
 
@@ -115,7 +117,11 @@ def test_promtool_takes_the_rules_and_they_fire_when_they_should() -> None:
         ["test", "rules", "credmgr.tests.yaml"],
     ):
         done = subprocess.run(  # noqa: S603 (likewise)
-            [path, *arguments], cwd=RULES, capture_output=True, text=True, check=False
+            [path, *arguments],
+            cwd=DEPLOY / "prometheus",
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
 
@@ -136,10 +142,16 @@ def test_the_metrics_say_how_channels_are_doing(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_rules_speak_of_metrics_that_there_are() -> None:
-    source = Path(str(Metrics.__module__.replace(".", "/") + ".py"))
-    text = (Path(__file__).parents[2] / source).read_text()
-    rules = yaml.safe_load((RULES / "credmgr.rules.yaml").read_text())["groups"][0]["rules"]
-    for rule in rules:
-        name = rule["expr"].partition("{")[0].partition(" ")[0]
-        assert name == "up" or f'"{name}"' in text, name
+def expressions() -> Iterator[str]:
+    """What the rules and the dashboard ask Prometheus for."""
+    rules = yaml.safe_load((DEPLOY / "prometheus/credmgr.rules.yaml").read_text())
+    yield from (rule["expr"] for rule in rules["groups"][0]["rules"])
+    board = json.loads((DEPLOY / "grafana/credmgr.json").read_text())
+    yield from (target["expr"] for panel in board["panels"] for target in panel["targets"])
+
+
+@pytest.mark.parametrize("expression", expressions())
+def test_the_rules_and_the_dashboard_speak_of_metrics_that_there_are(expression: str) -> None:
+    names = set(re.findall(r"credmgr_\w+", expression))
+    assert names or "up{" in expression
+    assert {name for name in names if f'"{name}"' not in METRICS} == set()

@@ -204,6 +204,21 @@ def test_what_comes_and_goes_is_not_told_each_time(world: Alerts) -> None:
     assert world.mail.heard[-1].resolved
 
 
+def test_what_stayed_away_for_a_day_is_not_held_longer(world: Alerts) -> None:
+    for _ in range(4):
+        world.raises(world.alert())
+        world.run(MINUTE * 2)
+        world.ends()
+        world.run(MINUTE * 2)
+    world.clock.advance(2 * DAY)
+    world.run(MINUTE)
+    world.raises(world.alert())
+    world.run(HOUR)
+    world.ends()
+    world.run(MINUTE)
+    assert world.mail.heard[-1].resolved
+
+
 def test_an_end_is_held_longer_the_more_often_it_was_none() -> None:
     pace = Pace()
     spans = [hold(flaps, pace) for flaps in range(4)]
