@@ -150,7 +150,7 @@ def expressions() -> Iterator[str]:
     yield from (target["expr"] for panel in board["panels"] for target in panel["targets"])
 
 
-@pytest.mark.parametrize("expression", expressions())
+@pytest.mark.parametrize("expression", [*expressions()])
 def test_the_rules_and_the_dashboard_speak_of_metrics_that_there_are(expression: str) -> None:
     names = set(re.findall(r"credmgr_\w+", expression))
     assert names or "up{" in expression
