@@ -5,8 +5,6 @@ import json
 import re
 import socket
 import ssl
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Final, assert_never
 from urllib.parse import urlencode
@@ -33,19 +31,16 @@ from credmgr.issuers.calls import Answer, Authority, Call
 from credmgr.issuers.transport import pool_of
 from credmgr.model.clock import Clock
 from credmgr.model.secret import Secret
+from credmgr.plugins.clocks import retry_after
 from credmgr.plugins.context import PluginContext
 from credmgr.plugins.issuer import AudienceRefused
 
 MAX_BODY: Final = 1 << 20
 """Longest answer that is read, in bytes; real ones are pages of a list, some 100 KiB."""
-MAX_RETRY_AFTER: Final = timedelta(hours=1)
-"""No issuer makes us wait longer: MSAL's cap for the same header (`throttled_http_client.py`)."""
 _NOT_NOW: Final = frozenset({408, 429, 503})
 _EMPTY: Final = frozenset({204, 205})
 _HEADER_SAFE: Final = re.compile(r"[\x21-\x7e]+")
 _JSON_TYPE: Final = re.compile(r"application/(?:[\w.+-]+\+)?json", re.IGNORECASE)
-_SECONDS: Final = re.compile(r"[0-9]{1,9}")
-_MORE_SECONDS: Final = re.compile(r"[0-9]{10,}")
 
 
 class Exchange:
@@ -110,24 +105,6 @@ class Exchange:
         if answer.body is None and status not in _EMPTY:
             raise call.senseless(f"answered {status} without readable JSON of at most 1 MiB")
         return answer
-
-
-def retry_after(value: str | None, now: datetime) -> timedelta | None:
-    """How long a `Retry-After` header asks to wait (RFC 9110 §10.2.3), at most one hour.
-
-    Seconds or an HTTP date; a date that is past is zero. None when it is absent or neither.
-    """
-    text = (value or "").strip()
-    if _SECONDS.fullmatch(text):
-        return min(timedelta(seconds=int(text)), MAX_RETRY_AFTER)
-    if _MORE_SECONDS.fullmatch(text):
-        return MAX_RETRY_AFTER
-    try:
-        until = parsedate_to_datetime(text)
-        wait = until.replace(tzinfo=until.tzinfo or UTC) - now
-    except (ValueError, OverflowError):
-        return None
-    return min(max(wait, timedelta(0)), MAX_RETRY_AFTER)
 
 
 def _encoded(call: Call) -> tuple[dict[str, str], str | None]:

@@ -1,9 +1,16 @@
-"""How far a server's clock is from ours, as its answers tell."""
+"""What a server's answers tell of time: how far its clock is from ours, how long to wait."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from typing import Final
 
 from credmgr.model.clock import Clock
+
+MAX_RETRY_AFTER: Final = timedelta(hours=1)
+"""Nobody makes us wait longer: MSAL's cap for the same header (`throttled_http_client.py`)."""
+_SECONDS: Final = re.compile(r"[0-9]{1,9}")
+_MORE_SECONDS: Final = re.compile(r"[0-9]{10,}")
 
 
 class ServerClock:
@@ -25,3 +32,25 @@ class ServerClock:
         except (ValueError, OverflowError):
             return
         self._ahead = theirs.replace(tzinfo=theirs.tzinfo or UTC) - self._clock.now()
+
+    def asked(self, value: str | None) -> timedelta | None:
+        """How long the header `Retry-After` of an answer asks to wait, from now."""
+        return retry_after(value, self._clock.now())
+
+
+def retry_after(value: str | None, now: datetime) -> timedelta | None:
+    """How long a `Retry-After` header asks to wait (RFC 9110 §10.2.3), at most one hour.
+
+    Seconds or an HTTP date; a date that is past is zero. None when it is absent or neither.
+    """
+    text = (value or "").strip()
+    if _SECONDS.fullmatch(text):
+        return min(timedelta(seconds=int(text)), MAX_RETRY_AFTER)
+    if _MORE_SECONDS.fullmatch(text):
+        return MAX_RETRY_AFTER
+    try:
+        until = parsedate_to_datetime(text)
+        wait = until.replace(tzinfo=until.tzinfo or UTC) - now
+    except (ValueError, OverflowError):
+        return None
+    return min(max(wait, timedelta(0)), MAX_RETRY_AFTER)

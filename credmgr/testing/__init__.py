@@ -42,6 +42,7 @@ _CONTRACTS: Final = {
 _WITH_ASSERTS: Final = (
     "backend_life",
     "backend_extremes",
+    "backend_faults",
     "backend_moves",
     "issuer_contract",
     "notifier_contract",

@@ -20,11 +20,12 @@ import pytest
 from credmgr.model.names import Name
 from credmgr.plugins.backend import BackendFactory
 from credmgr.testing.backend_extremes import ExtremeChecks
+from credmgr.testing.backend_faults import FaultChecks
 from credmgr.testing.backend_life import LifeChecks
 from credmgr.testing.backend_moves import Plant, Reopen
 
 
-class BackendContract(LifeChecks, ExtremeChecks):
+class BackendContract(LifeChecks, ExtremeChecks, FaultChecks):
     """Subclass it, set `factory`, give the fixture `backend`; override what else applies.
 
     Attributes:

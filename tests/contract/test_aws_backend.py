@@ -10,7 +10,9 @@ import pytest
 from credmgr.backends.aws_secrets_manager import AwsBackendFactory
 from credmgr.model.names import Name
 from credmgr.testing import BackendContract
+from credmgr.testing.backend_faults import Faulty
 from credmgr.testing.backend_moves import Plant, Reopen
+from credmgr.testing.fault_proxy import FaultProxy
 from tests.integration.aws import AwsServer, a_session, running
 
 if TYPE_CHECKING:
@@ -32,6 +34,12 @@ def aws() -> Iterator[AwsServer]:
 
 
 @pytest.fixture(scope="module")
+def proxy(aws: AwsServer) -> Iterator[FaultProxy]:
+    with FaultProxy(aws.url) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
 def session(aws: AwsServer) -> Iterator["AwsBackend"]:
     opened = a_session(aws)
     yield opened
@@ -50,6 +58,11 @@ class TestAwsBackend(BackendContract):
         return lambda: a_session(aws)
 
     @pytest.fixture
+    def faulty(self, proxy: FaultProxy) -> Faulty:
+        there = AwsServer(url=proxy.url)
+        return Faulty(proxy, lambda deadline: a_session(there, deadline=deadline))
+
+    @pytest.fixture
     def foreign(self, aws: AwsServer, backend: "AwsBackend") -> Plant:
         def plant(name: Name) -> Callable[[], object]:
             backend._aws.create_secret(Name=name, SecretString="of somebody else")
@@ -66,3 +79,7 @@ class TestAwsBackendWhereOnlyOurChecksHold(TestAwsBackend):
         aws.strict = False
         yield
         aws.strict = True
+
+    @pytest.fixture
+    def faulty(self) -> None:
+        """What a network does is the same."""

@@ -1,6 +1,7 @@
 """Azure Key Vault against the one contract: on the fake, and on lowkey-vault where it is."""
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Final
 
 import pytest
@@ -9,7 +10,9 @@ from credmgr.backends.azure_key_vault import AzureBackend, AzureBackendFactory
 from credmgr.backends.azure_key_vault.naming import STAGED, spelled
 from credmgr.model.names import Name
 from credmgr.testing import BackendContract
+from credmgr.testing.backend_faults import Faulty
 from credmgr.testing.backend_moves import Plant, Reopen
+from credmgr.testing.fault_proxy import FaultProxy
 from credmgr.testing.key_vault import FakeKeyVault
 from tests.integration.key_vaults import a_context, factory_for, granted, needed, options_for
 
@@ -22,6 +25,12 @@ def vault() -> Iterator[FakeKeyVault]:
     with FakeKeyVault() as vault:
         yield vault
         assert needed(vault.calls) <= granted()
+
+
+@pytest.fixture(scope="module")
+def proxy(vault: FakeKeyVault) -> Iterator[FaultProxy]:
+    with FaultProxy(vault.url, trust=vault.ca_file, certificate=vault.pem_file) as started:
+        yield started
 
 
 class TestAzureBackendOnTheFake(BackendContract):
@@ -37,6 +46,15 @@ class TestAzureBackendOnTheFake(BackendContract):
         session = reopen()
         yield session
         session.close()
+
+    @pytest.fixture
+    def faulty(self, vault: FakeKeyVault, proxy: FaultProxy) -> Faulty:
+        options = options_for(vault, vault_url=proxy.url, prefix=PREFIX)
+
+        def through(deadline: timedelta) -> AzureBackend:
+            return factory_for(vault).open(options, a_context(deadline=deadline))
+
+        return Faulty(proxy, through)
 
     @pytest.fixture
     def foreign(self, vault: FakeKeyVault) -> Plant:

@@ -1,6 +1,7 @@
 """The backend contract against a real OpenBao, with exactly the published policy."""
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ from credmgr.model.names import Name
 from credmgr.plugins.backend import SecretBackend
 from credmgr.plugins.context import PluginContext
 from credmgr.testing import BackendContract
+from credmgr.testing.backend_faults import Faulty
 from credmgr.testing.backend_moves import Plant, Reopen
+from credmgr.testing.fault_proxy import FaultProxy
 from tests.integration.openbao import POLICY, Bao, context_of, dev_server
 
 
@@ -20,6 +23,12 @@ def bao() -> Iterator[Bao]:
     with dev_server() as server:
         server.policy("credmgr", POLICY.read_text())
         yield server
+
+
+@pytest.fixture(scope="module")
+def proxy(bao: Bao) -> Iterator[FaultProxy]:
+    with FaultProxy(bao.address) as started:
+        yield started
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +56,16 @@ class TestVaultBackend(BackendContract):
     @pytest.fixture
     def reopen(self, options: VaultOptions, context: PluginContext) -> Reopen:
         return lambda: self.factory.open(options, context)
+
+    @pytest.fixture
+    def faulty(self, proxy: FaultProxy, role: tuple[str, str], context: PluginContext) -> Faulty:
+        role_id = AppRoleSignIn(role[0], "env:secret_id")
+
+        def through(deadline: timedelta) -> SecretBackend:
+            options = VaultOptions(proxy.url, approle=role_id, timeout=deadline)
+            return self.factory.open(options, context)
+
+        return Faulty(proxy, through)
 
     @pytest.fixture
     def foreign(self, bao: Bao) -> Plant:

@@ -12,6 +12,8 @@ from botocore.awsrequest import AWSRequest
 
 from credmgr.backends.aws_secrets_manager.wire import Wire
 from credmgr.errors import BackendUnavailable
+from credmgr.model.clock import SystemClock
+from credmgr.plugins.clocks import ServerClock
 
 
 class Server(ThreadingHTTPServer):
@@ -63,7 +65,7 @@ def ask(wire: Wire, server: Server) -> bytes:
 
 def test_connections_are_kept_one_for_each_worker(server: Server) -> None:
     server.go.set()
-    wire = Wire(2, timedelta(seconds=5), None)
+    wire = Wire(2, timedelta(seconds=5), None, ServerClock(SystemClock()))
     with ThreadPoolExecutor(2) as pool:
         assert set(pool.map(lambda _: ask(wire, server), range(40))) == {b"{}"}
     assert server.accepted <= 2
@@ -71,7 +73,7 @@ def test_connections_are_kept_one_for_each_worker(server: Server) -> None:
 
 
 def test_a_call_that_finds_no_free_connection_is_not_sent(server: Server) -> None:
-    wire = Wire(1, timedelta(seconds=2), None)
+    wire = Wire(1, timedelta(seconds=2), None, ServerClock(SystemClock()))
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(ask, wire, server)
         server.arrived.wait(5)
@@ -89,6 +91,6 @@ def test_proxies_of_the_environment_are_not_taken(
         monkeypatch.setenv(name, "http://192.0.2.1:1")
     monkeypatch.delenv("no_proxy", raising=False)
     server.go.set()
-    wire = Wire(1, timedelta(seconds=2), None)
+    wire = Wire(1, timedelta(seconds=2), None, ServerClock(SystemClock()))
     assert ask(wire, server) == b"{}"
     wire.close()

@@ -18,10 +18,10 @@ from credmgr.errors import (
     SecretRejected,
 )
 from credmgr.issuers.caseforge import CaseForgeIssuer, CaseForgeIssuerFactory, CaseForgeOptions
-from credmgr.issuers.http import MAX_RETRY_AFTER
 from credmgr.model.credential import Credential, Environment, Kind
 from credmgr.model.secret import Secret
 from credmgr.model.token import TokenRequest
+from credmgr.plugins.clocks import MAX_RETRY_AFTER
 from credmgr.plugins.issuer import Issued
 from credmgr.sandbox import Effect, EntryKind, Fault, RunningSandbox, SandboxConfig, When
 from credmgr.sandbox.accounts import Declaration

@@ -41,6 +41,7 @@ from credmgr.errors import (
     SecretNotFound,
 )
 from credmgr.model.secret import Secret
+from credmgr.plugins.clocks import ServerClock
 from credmgr.testing.canaries import everything_in, leaks, new_canary
 from credmgr.testing.clock import FakeClock
 from tests.integration.aws import a_context
@@ -264,7 +265,7 @@ class _Cloud(Wire):
     """Plays STS and Secrets Manager."""
 
     def __init__(self) -> None:
-        super().__init__(1, timedelta(seconds=1), None)
+        super().__init__(1, timedelta(seconds=1), None, ServerClock(FakeClock()))
         self.asked: list[str] = []
 
     def send(self, request: AWSPreparedRequest, **_: Any) -> AWSResponse:

@@ -6,8 +6,8 @@ import pytest
 
 from credmgr.errors import InvalidAnswer, IssuerRefused, OutcomeUnknown
 from credmgr.issuers.calls import Answer, Authority, Call
-from credmgr.issuers.http import MAX_RETRY_AFTER, retry_after
 from credmgr.model.secret import Secret
+from credmgr.plugins.clocks import MAX_RETRY_AFTER, retry_after
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 VALUE = "canary-8a31"

@@ -26,12 +26,14 @@ from credmgr.errors import (
     SecretNotFound,
 )
 from credmgr.model.clock import Clock
+from credmgr.plugins.clocks import retry_after
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 SKEW: Final = timedelta(minutes=5)
 """How far a clock may be off before AWS refuses a signature (IAM user guide, "SigV4")."""
 _BROKEN: Final = 500  # RFC 9110 §15.6
+_TOO_MANY: Final = 429  # RFC 6585 §4
 _BUSY: Final = frozenset(
     {
         "BandwidthLimitExceeded",
@@ -158,13 +160,15 @@ class Calls:
             )
         if code == "LimitExceededException":
             return LimitExceeded(f"{said}: a quota of AWS is used up, perhaps that of its versions")
-        if code in _BUSY:
-            return BackendUnavailable(f"{said}: AWS is throttling calls ({code})")
+        if code in _BUSY or _status(error) == _TOO_MANY:
+            wait = self._asked(error)
+            return BackendUnavailable(f"{said}: AWS is throttling calls ({code})", retry_after=wait)
         denied = self._denied(error, said)
         if denied is not None:
             return denied
         if code in _DOWN or _status(error) >= _BROKEN:
-            return BackendUnavailable(f"{said}: AWS failed ({code}); it may have been applied")
+            told = f"{said}: AWS failed ({code}); it may have been applied"
+            return BackendUnavailable(told, retry_after=self._asked(error))
         return BackendError(f"{said}: AWS refused with {code}")
 
     def _denied(self, error: ClientError, said: str) -> AccessDenied | None:
@@ -190,10 +194,12 @@ class Calls:
             return None
         return AccessDenied(f"{said}: {what} ({code})", hint=hint)
 
+    def _asked(self, error: ClientError) -> timedelta | None:
+        return retry_after(_headers(error).get("retry-after"), self._clock.now())
+
     def _skew(self, error: ClientError) -> str:
-        headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
         try:
-            theirs = parsedate_to_datetime(headers.get("date", ""))
+            theirs = parsedate_to_datetime(_headers(error).get("date", ""))
             skew = self._clock.now() - theirs
         except (TypeError, ValueError):
             return ""
@@ -231,6 +237,11 @@ def _code(error: ClientError) -> str:
 def _status(error: ClientError) -> int:
     metadata: Any = error.response.get("ResponseMetadata", {})
     return int(metadata.get("HTTPStatusCode", 0))
+
+
+def _headers(error: ClientError) -> dict[str, str]:
+    found: dict[str, str] = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    return found
 
 
 def _action(operation: str) -> str:

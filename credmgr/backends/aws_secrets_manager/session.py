@@ -62,7 +62,7 @@ class AwsBackend:
         trusted = context.home / Path(bundle).expanduser() if bundle is not None else None
         self._options = options
         self._server = ServerClock(context.clock)
-        self._wire = Wire(context.workers, context.deadline, trusted, self._server.heard)
+        self._wire = Wire(context.workers, context.deadline, trusted, self._server)
         self._calls = Calls(context.clock, options.kms_key_id or "aws/secretsmanager")
         self._clients = sign_in(options, context, self._wire, self._calls)
         self._aws = self._clients.secrets
@@ -193,7 +193,11 @@ class AwsBackend:
             self._switch(where, shelf, PLACEHOLDER)
         self._clear(where)
         days = self._options.recovery_window.days
-        self._calls.ask(self._aws.delete_secret, SecretId=where, RecoveryWindowInDays=days)
+        try:
+            self._calls.ask(self._aws.delete_secret, SecretId=where, RecoveryWindowInDays=days)
+        except Refused:  # so it is when the call was sent twice on its way
+            if self._live(where) is not None:
+                raise
 
     def glance(self, name: Name) -> str:
         """Which version is AWSCURRENT, whose value cannot change; empty when there is none.

@@ -7,7 +7,7 @@ takes an answer from elsewhere instead (botocore/endpoint.py, `_do_get_response`
 
 import json
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +24,7 @@ from urllib3.exceptions import (
 from urllib3.util import parse_url
 
 from credmgr.errors import BackendUnavailable, ConfigError
+from credmgr.plugins.clocks import ServerClock
 from credmgr.transport import BoundedPool, Bounds
 
 MAX_BODY: Final = 1 << 20
@@ -42,7 +43,7 @@ class Wire:
         workers: Most connections to one host.
         deadline: The longest that one call may take in all.
         ca_bundle: PEM file of the authorities to trust instead of the system's.
-        heard: Told the `Date` of each answer.
+        server: Hears the time of each answer.
 
     Raises:
         ConfigError: The bundle cannot be read.
@@ -53,9 +54,9 @@ class Wire:
         workers: int,
         deadline: timedelta,
         ca_bundle: Path | None,
-        heard: Callable[[str | None], None] = lambda _: None,
+        server: ServerClock,
     ) -> None:
-        self._heard = heard
+        self._server = server
         try:
             tls = ssl.create_default_context(cafile=ca_bundle)
         except OSError as error:
@@ -72,16 +73,19 @@ class Wire:
                 applied.
         """
         # Raised outside of `except`: urllib3's errors carry the request, and it the secret.
+        wait: timedelta | None = None
         try:
             answer = self._transfer(request)
         except HTTPError as error:
             problem = _reason(error)
         else:
-            self._heard(answer.headers.get("date"))
+            self._server.heard(answer.headers.get("date"))
             if _is_of_aws(answer):
                 return answer
+            wait = self._server.asked(answer.headers.get("retry-after"))
             problem = f"answered {answer.status_code} in no form of AWS's, as a proxy would"
-        raise BackendUnavailable(f"{parse_url(request.url).host}: {problem}")
+        host = parse_url(request.url).host
+        raise BackendUnavailable(f"{host}: {problem}", retry_after=wait)
 
     def close(self) -> None:
         """Close idle connections; may be repeated."""

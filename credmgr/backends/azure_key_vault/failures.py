@@ -3,8 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
 from azure.core.exceptions import (
@@ -22,10 +21,12 @@ from credmgr.errors import (
     Conflict,
     SecretNotFound,
 )
+from credmgr.plugins.clocks import MAX_RETRY_AFTER, retry_after
 
 _T = TypeVar("_T")
-LONGEST_WAIT: Final = timedelta(hours=1)
-"""The longest `Retry-After` that is obeyed, as for issuers."""
+_MS: Final = timedelta(milliseconds=1)
+_DIGITS: Final = 12
+"""More milliseconds than these digits hold are far beyond what is obeyed."""
 _SETTLING: Final = frozenset({"ObjectIsBeingDeleted", "ObjectIsBeingRecovered"})
 _CODE_LENGTH: Final = 64
 
@@ -43,15 +44,7 @@ class Settling(BackendUnavailable):
 
 
 class Throttled(BackendUnavailable):
-    """The vault asked to be left alone.
-
-    Attributes:
-        wait: For how long; None when it did not say.
-    """
-
-    def __init__(self, message: str, wait: timedelta | None) -> None:
-        super().__init__(message)
-        self.wait = wait
+    """The vault asked to be left alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +137,7 @@ def _not_now(
 ) -> BackendError:
     wait = wait_asked_for(headers, now())
     asked = f", and asks to wait {wait.total_seconds():g} s" if wait else ""
-    return Throttled(f"{call}: answered {status}{asked}", wait)
+    return Throttled(f"{call}: answered {status}{asked}", retry_after=wait)
 
 
 def _of_nonsense(call: Call, error: Exception) -> BackendError:
@@ -184,16 +177,8 @@ def wait_asked_for(headers: Mapping[str, str], now: datetime) -> timedelta | Non
 
     Never negative and at most an hour. None when it says nothing that can be understood.
     """
-    for header, unit in (
-        ("retry-after-ms", timedelta(milliseconds=1)),
-        ("x-ms-retry-after-ms", timedelta(milliseconds=1)),
-        ("retry-after", timedelta(seconds=1)),
-    ):
+    for header in ("retry-after-ms", "x-ms-retry-after-ms"):
         text = headers.get(header, "").strip()
         if text.isascii() and text.isdecimal():
-            return LONGEST_WAIT if len(text) > 9 else min(int(text) * unit, LONGEST_WAIT)  # noqa: PLR2004 (an overflow)
-    try:
-        until = parsedate_to_datetime(headers.get("retry-after", ""))
-        return min(max(until.replace(tzinfo=until.tzinfo or UTC) - now, timedelta()), LONGEST_WAIT)
-    except (ValueError, OverflowError):
-        return None
+            return MAX_RETRY_AFTER if len(text) > _DIGITS else min(int(text) * _MS, MAX_RETRY_AFTER)
+    return retry_after(headers.get("retry-after"), now)

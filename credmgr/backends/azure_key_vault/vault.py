@@ -181,7 +181,7 @@ class Vault:
             with within(self._deadline):
                 return translated(call, ask, self._clock.now)
         except Throttled as problem:
-            self._gate.shut(problem.wait)
+            self._gate.shut(problem.retry_after)
             raise
 
 
@@ -198,7 +198,8 @@ class _Gate:
             left = self._opens - self._clock.monotonic()
         if left > timedelta():
             raise BackendUnavailable(
-                f"{call}: not sent, the vault asks to wait {left.total_seconds():.1f} s more"
+                f"{call}: not sent, the vault asks to wait {left.total_seconds():.1f} s more",
+                retry_after=left,
             )
 
     def shut(self, wait: timedelta | None) -> None:

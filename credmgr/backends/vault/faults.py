@@ -1,7 +1,6 @@
 """The one place where what the server, hvac and the network say becomes our errors."""
 
 import errno
-import re
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
@@ -22,8 +21,6 @@ from urllib3.exceptions import (
 
 from credmgr.errors import AccessDenied, BackendError, BackendUnavailable, Conflict, LimitExceeded
 
-MAX_RETRY_AFTER: Final = timedelta(hours=1)
-_SECONDS: Final = re.compile(r"[0-9]{1,6}", re.ASCII)
 _TOO_MANY: Final = 429
 _GONE: Final = 404
 _NOT_NOW: Final = {
@@ -71,19 +68,14 @@ class Refused(VaultError):  # type: ignore[misc,unused-ignore] # hvac ships no t
     """
 
     def __init__(
-        self, status: int, answer: Mapping[str, Any], retry_after: str | None = None
+        self, status: int, answer: Mapping[str, Any], retry_after: timedelta | None = None
     ) -> None:
         super().__init__(f"status {status}")
         self.status = status
         self.said = Said.of(answer)
         data = answer.get("data")
         self.metadata = data.get("metadata") if isinstance(data, dict) else None
-        asked = (retry_after or "").strip()
-        self.retry_after = (
-            min(timedelta(seconds=int(asked)), MAX_RETRY_AFTER)
-            if _SECONDS.fullmatch(asked)
-            else None
-        )
+        self.retry_after = retry_after
 
     @property
     def absent(self) -> bool:
@@ -136,14 +128,17 @@ def _refusal(error: Refused, what: str, need: str) -> BackendError:
 
 
 def _not_now(error: Refused, what: str) -> BackendUnavailable:
+    asked = error.retry_after
     if error.status == _TOO_MANY:
-        asked = error.retry_after
         wait = "" if asked is None else f", in {asked.total_seconds():.0f} s"
         return RateLimited(f"{what}: the server {_NOT_NOW[_TOO_MANY]}{wait}", retry_after=asked)
     if error.said is Said.SEALED:
-        return BackendUnavailable(f"{what}: the server is sealed", hint="unseal it")
+        return BackendUnavailable(
+            f"{what}: the server is sealed", hint="unseal it", retry_after=asked
+        )
     why = _NOT_NOW.get(error.status)
-    return BackendUnavailable(f"{what}: the server {why}" if why else f"{what}: {error}")
+    told = f"{what}: the server {why}" if why else f"{what}: {error}"
+    return BackendUnavailable(told, retry_after=asked)
 
 
 def _misplaced(error: Refused, what: str) -> BackendError:

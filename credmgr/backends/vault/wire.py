@@ -78,7 +78,8 @@ class Wire:
         response, raw = self._transport.send(method, path, headers, body)
         answer = _parsed(raw)
         if response.status >= _REFUSALS or response.status < _OK:
-            raise Refused(response.status, answer, response.headers.get("retry-after"))
+            wait = self._transport.server.asked(response.headers.get("retry-after"))
+            raise Refused(response.status, answer, wait)
         if response.status == _EMPTY:
             return None
         if not answer:

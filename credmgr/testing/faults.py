@@ -1,4 +1,4 @@
-"""What can go wrong on the way to the fake and back."""
+"""What can go wrong on the way to a server and back."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,6 +23,8 @@ class Harm(StrEnum):
     """It is applied, and the answer comes a byte at a time."""
     TRUNCATED = "truncated"
     """It is applied, and half of the answer comes."""
+    CUT = "cut"
+    """It is applied, half of the answer comes, and the connection is reset."""
     NONSENSE = "nonsense"
     """It is applied, and the answer is another than the protocol's."""
     TWICE = "twice"
@@ -38,9 +40,9 @@ class Fault:
         method: Of requests with this method; None takes any.
         path: Of requests whose path holds this.
         status: Of an `ANSWER`.
-        code: The error code of an `ANSWER`.
+        code: The error code of an `ANSWER`, where the server has such.
         headers: Of an `ANSWER`.
-        body: Of `NONSENSE`.
+        body: Of `NONSENSE`, and of an `ANSWER` of a server without error codes.
         skip: How many such requests go well before.
     """
 
@@ -65,6 +67,11 @@ class Faults:
         """Let a fault come."""
         with self._lock:
             self._waiting.append([fault, fault.skip])
+
+    def clear(self) -> None:
+        """Forget those that did not come."""
+        with self._lock:
+            self._waiting.clear()
 
     def next(self, method: str, path: str) -> Fault | None:
         """The fault of this request, which is then used up."""
