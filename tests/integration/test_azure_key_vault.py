@@ -319,12 +319,14 @@ def test_a_vault_that_asks_to_wait_is_left_alone_so_long(vault: FakeKeyVault, st
     clock = FakeClock()
     backend = opened(vault, a_context(clock=clock), prefix="")
     vault.faults.add(Fault(Harm.ANSWER, status=status, headers={"Retry-After": "7"}))
-    with pytest.raises(BackendUnavailable, match="asks to wait 7 s"):
+    with pytest.raises(BackendUnavailable, match="asks to wait 7 s") as caught:
         backend.read(NAME)
+    assert caught.value.retry_after == timedelta(seconds=7)
     before = len(vault.calls)
     clock.advance(timedelta(seconds=6))
-    with pytest.raises(BackendUnavailable, match="not sent"):
+    with pytest.raises(BackendUnavailable, match="not sent") as caught:
         backend.read(NAME)
+    assert caught.value.retry_after == timedelta(seconds=1)
     assert len(vault.calls) == before
     clock.advance(timedelta(seconds=1))
     with pytest.raises(SecretNotFound):

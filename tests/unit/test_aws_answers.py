@@ -105,6 +105,10 @@ def test_an_unknown_code_of_a_broken_server_may_be_repeated() -> None:
     assert type(answer(said("502", status=502))) is BackendUnavailable
 
 
+def test_a_gateway_that_asks_for_fewer_calls_is_no_refusal() -> None:
+    assert type(answer(said("429", status=429))) is BackendUnavailable
+
+
 def test_a_denial_of_kms_names_the_key() -> None:
     problem = answer(said("AccessDeniedException", "Access to KMS is not allowed"))
     assert "the KMS key alias/ours" in problem.message

@@ -182,11 +182,10 @@ class AwsBackend:
         if not shelf.ours:
             raise NotOurs(f"the secret {where} has no tag {MARK}")
         if shelf.replicas:
-            regions = sorted(shelf.replicas)
             self._calls.ask(
                 self._aws.remove_regions_from_replication,
                 SecretId=where,
-                RemoveReplicaRegions=regions,
+                RemoveReplicaRegions=sorted(shelf.replicas),
             )
         if shelf.current is not None:
             self._put_placeholder(where, PLACEHOLDER_LABEL)  # AWS may have pruned the first one
