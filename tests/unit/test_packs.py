@@ -61,9 +61,9 @@ class TestShipped:
         assert tuple(sorted(pack.name for pack in packs)) == SHIPPED
         assert all(rule.source for pack in packs for rule in pack.rules)
 
-    def test_the_default_pack_and_that_of_caseforge_have_every_rule_between_them(self) -> None:
+    def test_between_them_they_have_every_rule_that_somebody_feeds(self) -> None:
         codes = {rule.rule.code for pack in shipped_packs() for rule in pack.rules}
-        assert codes == CATALOGUE.keys()
+        assert codes == CATALOGUE.keys() - {"token-scopes", "token-life", "copy-drifted"}
 
     def test_the_wheel_takes_each_of_them_along(self) -> None:
         text = (ROOT / "pyproject.toml").read_text()
