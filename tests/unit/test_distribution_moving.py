@@ -23,6 +23,7 @@ from credmgr.model.credential import Place, Target
 from credmgr.model.names import Name
 from credmgr.model.rotation import State
 from credmgr.model.secret import Secret
+from credmgr.opening import store_as_applied
 from credmgr.plugins.backend import SecretBackend
 from credmgr.plugins.issuer import Issuer
 from credmgr.rotation.resolving import Resolution
@@ -250,3 +251,23 @@ def test_the_secret_before_moves_too_while_it_lives(world: World) -> None:
     world.runbook(engine).resolve(NAME, Resolution.CLOSE, "a test")
     assert mover(world).move(NAME, NEW).versions == (row.old_version, row.new_version)
     assert value(world, NEW) == value(world, OLD)
+
+
+def test_whoever_reads_through_credmgr_never_fails_meanwhile(world: World) -> None:
+    """With the manifest changed already, and at every effect of the move."""
+    declared = replace(world.credential, store=NEW)
+    store_of, logins = store_as_applied(world.store.ledger), list[bool]()
+
+    def read(point: object) -> None:
+        del point
+        logins.append(world.issuer.accepts(value(world, store_of(declared))))
+
+    mover(world, Failpoints(observe=read)).move(NAME, NEW)
+    mover(world, Failpoints(observe=read)).finish(NAME)
+    assert len(logins) == 12
+    assert all(logins)
+
+
+def test_a_credential_that_is_not_applied_yet_is_read_where_it_is_declared(world: World) -> None:
+    new = replace(world.credential, name=Name("caseforge/another"), store=NEW)
+    assert store_as_applied(world.store.ledger)(new) == NEW
