@@ -124,7 +124,7 @@ class CredentialCopies:
             backend = self._places[place]
             if self._at(place, Stage.CURRENT) != version:
                 return
-            if old is not None and self._holds(place, old):
+            if old is not None and self._regained(place, old):
                 backend.promote(place.name, old, expect=version)
             else:
                 backend.delete(place.name)
@@ -202,6 +202,16 @@ class CredentialCopies:
     def _at(self, place: Place, stage: Stage) -> UUID | None:
         held = self._places[place].versions(place.name)
         return next((one.version for one in held if one.stage is stage), None)
+
+    def _regained(self, place: Place, version: UUID) -> bool:
+        """Whether a place holds a version, be it given back now from the store."""
+        if self._holds(place, version):
+            return True
+        value = self._read(self._store, Stage.CURRENT, version)
+        if value is None:
+            return False
+        self._places[place].stage(place.name, value, version)
+        return True
 
     def _holds(self, place: Place, version: UUID) -> bool:
         return any(one.version == version for one in self._places[place].versions(place.name))

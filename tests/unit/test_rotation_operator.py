@@ -575,3 +575,20 @@ def test_a_target_that_is_declared_during_an_overlap_gets_its_copy(tmp_path: Pat
         assert world.settle(engine).state is State.DONE
         assert len(world.current_ids()) == 2
         assert world.violations() == []
+
+
+def test_a_rollback_gives_a_copy_back_that_no_longer_keeps_the_old_secret(tmp_path: Path) -> None:
+    """As after a repair in the overlap, which leaves a target with the new secret alone."""
+    with world_in(tmp_path) as world:
+        world.set_up()
+        world.next_day()
+        engine = world.engine()
+        world.turn(engine)
+        row, target = world.row, world.credential.targets[0].place
+        assert row is not None
+        assert row.old_version is not None
+        world.backends[target.backend].discard(target.name, row.old_version)
+        world.runbook(engine).rollback(NAME)
+        assert world.backends[target.backend].read(target.name).version == row.old_version
+        assert world.settle(engine).state is State.ABORTED
+        assert world.violations() == []
