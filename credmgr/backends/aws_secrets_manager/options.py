@@ -5,14 +5,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
-from ipaddress import ip_address
 from typing import Annotated, Final
-from urllib.parse import SplitResult, urlsplit
 
 from credmgr.model.names import MAX_NAME_LENGTH
 from credmgr.plugins.backend import Limits, Mistake
 from credmgr.plugins.context import Reference
 from credmgr.plugins.templates import mistake_in
+from credmgr.plugins.urls import url_mistakes
 
 LIMITS: Final = Limits(value_bytes=65_536, name_length=512)
 """https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html"""
@@ -132,7 +131,7 @@ def _places(options: AwsOptions) -> Iterator[Mistake]:
     for option in ("endpoint_url", "sts_endpoint_url", "iam_endpoint_url"):
         url = getattr(options, option)
         if url is not None:
-            yield from _url(option, url)
+            yield from url_mistakes(option, url)
     if options.endpoint_url is not None and (options.fips or options.dualstack):
         yield Mistake("endpoint_url", "fips and dualstack choose the address, and so does this")
     regions = [("replica_regions", region) for region in options.replica_regions]
@@ -143,28 +142,6 @@ def _places(options: AwsOptions) -> Iterator[Mistake]:
             yield Mistake(option, f"{region[:40]!a} is no region", "write it like eu-central-1")
     if options.region in options.replica_regions:
         yield Mistake("replica_regions", f"{options.region} is the secrets' own region")
-
-
-def _url(option: str, url: str) -> Iterator[Mistake]:
-    try:
-        parts = urlsplit(url)
-        usable = bool(parts.hostname) and parts.scheme in ("http", "https") and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable:
-        yield Mistake(option, f"{option} is not an http(s) address", "write https://host[:port]")
-    elif "@" in parts.netloc or parts.query or parts.fragment:
-        yield Mistake(option, f"{option} holds more than scheme, host, port and path")
-    elif parts.scheme == "http" and not _is_loopback(parts):
-        yield Mistake(option, f"{option} would send secrets unencrypted", "use https")
-
-
-def _is_loopback(parts: SplitResult) -> bool:
-    host = parts.hostname or ""
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _sign_in(options: AwsOptions) -> Iterator[Mistake]:
