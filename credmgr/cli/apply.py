@@ -18,6 +18,7 @@ def apply(*, yes: Yes = False, as_json: Json = False) -> None:
 
     log_quietly()
     with session(migrate=True) as app:
+        app.rulebook()  # a wrong pack is told even where nothing else would change
         planned = app.plan()
         if not as_json:
             planning.show(planned)
