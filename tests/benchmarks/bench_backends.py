@@ -15,6 +15,7 @@ from uuid import uuid4
 import boto3
 import hvac
 import requests
+from azure.core.pipeline.transport import RequestsTransport
 from azure.keyvault.secrets import SecretClient
 from botocore.config import Config
 from hvac.exceptions import InvalidPath
@@ -183,7 +184,9 @@ def aws_sides(_: Path) -> Iterator[tuple[Side, Side]]:
 @contextmanager
 def azure_sides(_: Path) -> Iterator[tuple[Side, Side]]:
     """The fake Key Vault, with TLS."""
-    with server("azure") as said:
+    with server("azure") as said, requests.Session() as http:
+        http.mount("https://", requests.adapters.HTTPAdapter(pool_maxsize=max(THREADS)))
+        http.trust_env = False
         credential = StaticToken(said["token"])
         options = AzureOptions(
             vault_url=said["url"], ca_bundle=said["ca_file"], verify_challenge_resource=False
@@ -194,7 +197,7 @@ def azure_sides(_: Path) -> Iterator[tuple[Side, Side]]:
             said["url"],
             credential,
             verify_challenge_resource=False,
-            connection_verify=said["ca_file"],
+            transport=RequestsTransport(session=http, connection_verify=said["ca_file"]),
             retry_total=0,
         )
         yield Ours(session), BareAzure(client)
