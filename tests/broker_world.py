@@ -19,6 +19,7 @@ from credmgr.model.finding import Alert, Finding
 from credmgr.model.names import Name
 from credmgr.model.purge import Purge
 from credmgr.model.secret import Secret
+from credmgr.model.subject import Topic
 from credmgr.model.token import Token, TokenRequest
 from credmgr.model.usage import Usage
 from credmgr.model.version import Stage, Version, VersionStatus
@@ -65,6 +66,7 @@ class World:
     writing: Event = field(default_factory=Event)
     uses: list[Usage] = field(default_factory=list)
     opened: dict[str, Finding] = field(default_factory=dict)
+    observed: list[tuple[Name, Topic, tuple[str, ...]]] = field(default_factory=list)
     events: list[AuditEvent] = field(default_factory=list)
     wishes: list[Purge] = field(default_factory=list)
     receipts: set[tuple[int, str]] = field(default_factory=set)
@@ -137,6 +139,12 @@ class World:
         if self.slow is not None:
             assert self.slow.wait(20)
         self.uses += batch
+
+    def observe(self, name: Name, topic: Topic, details: Sequence[str]) -> bool:
+        if self.down:
+            raise StateUnavailable
+        self.observed.append((name, topic, tuple(details)))
+        return True
 
     def open_finding(self, finding: Finding, actor: str) -> bool:
         del actor

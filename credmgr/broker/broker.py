@@ -18,6 +18,7 @@ from credmgr.broker.grants import Grants
 from credmgr.broker.life import Live
 from credmgr.broker.minting import Mint
 from credmgr.broker.notices import Notices
+from credmgr.broker.observing import Sightings
 from credmgr.broker.ports import Ledger, Outside
 from credmgr.broker.purging import Purger
 from credmgr.broker.slots import REJECTING, Failure, Flight, Slot
@@ -73,7 +74,8 @@ class Broker:
         self._ledger, self._clock, self._jitter = ledger, clock, jitter
         self._grants = Grants({}, {})
         self._versions = Versions(ledger, clock)
-        self._mint = Mint(outside, clock, jitter)
+        self._sightings = Sightings(ledger)
+        self._mint = Mint(outside, clock, jitter, self._sightings.minted)
         self._calendar: Calendar[Slot] = Calendar(jitter)
         self._counting = Counting()
         self._notices = Notices(ledger, clock, actor)
@@ -257,6 +259,7 @@ class Broker:
                 self._ledger.record_use(batch)
                 self._counting.written(batch)
             self._notices.write()
+        self._sightings.write()
         return len(batch)
 
     def outcomes(self) -> Mapping[tuple[Name, str], int]:

@@ -12,6 +12,7 @@ from credmgr.broker.ports import Outside
 from credmgr.errors import SecretNotFound, SecretRejected
 from credmgr.model.clock import Clock
 from credmgr.model.names import Name
+from credmgr.model.token import Token, TokenRequest
 from credmgr.model.version import Stage
 from credmgr.plugins.backend import Held
 
@@ -23,8 +24,14 @@ class Mint:
     one is current, or `forget`.
     """
 
-    def __init__(self, outside: Outside, clock: Clock, jitter: Callable[[], float]) -> None:
-        self.outside = outside
+    def __init__(
+        self,
+        outside: Outside,
+        clock: Clock,
+        jitter: Callable[[], float],
+        minted: Callable[[Name, TokenRequest, Token], None],
+    ) -> None:
+        self.outside, self._came = outside, minted
         self._clock, self._jitter = clock, jitter
         self._lock = Lock()
         self._breakers: dict[Name, Breaker] = {}
@@ -99,6 +106,7 @@ class Mint:
                 with self._lock:
                     self._refused.setdefault(credential.name, set()).add(held.version)
                 raise
+        self._came(credential.name, wanted.request, token)
         return Live.of(wanted.key, held.version, accepted(token, wanted.request), began)
 
     def _give_up(self, name: Name, expected: UUID | None) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from credmgr.broker.observing import Witness
 from credmgr.broker.purging import Wishes
 from credmgr.model.audit import Event
 from credmgr.model.credential import Credential
@@ -15,7 +16,7 @@ from credmgr.plugins.backend import Held
 from credmgr.plugins.issuer import Issuer
 
 
-class Ledger(Wishes, Protocol):
+class Ledger(Wishes, Witness, Protocol):
     """The state database as the broker sees it. Thread-safe; implemented by `credmgr.store`.
 
     All methods may raise `StateUnavailable`.

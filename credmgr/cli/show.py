@@ -20,6 +20,7 @@ from credmgr.cli.output import (
 )
 from credmgr.cli.session import log_quietly, session
 from credmgr.cli.table import table
+from credmgr.cli.usage import seen
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -40,6 +41,8 @@ def show(name: Named, *, as_json: Json = False) -> None:
 
     [dim]Example:[/] credmgr show caseforge/api-key
     """
+    from dataclasses import asdict
+
     from credmgr.model.names import Name
 
     log_quietly()
@@ -53,9 +56,10 @@ def show(name: Named, *, as_json: Json = False) -> None:
             for place in item.enrolled.credential.places
         ]
         consumers = [one for one in app.manifest.consumers.values() if one.grant(Name(name))]
+        usage = app.store.ledger.usage(Name(name))
         now = app.clock.now()
     if as_json:
-        json_out(_facts(item, versions, copies, consumers))
+        json_out({**_facts(item, versions, copies, consumers), "usage": [asdict(u) for u in usage]})
         return
     say(f"{item.title()}  {item.state()}")
     _declaration(item)
@@ -64,6 +68,7 @@ def show(name: Named, *, as_json: Json = False) -> None:
     heading("Copies")
     lines([(state(one["condition"], 11), plain(one["place"]), _beside(one)) for one in copies])
     _consumers(item, consumers)
+    seen(usage, item.current.id if item.current else None, now)
 
 
 def _facts(

@@ -32,6 +32,7 @@ from credmgr.model.credential import Credential, CredentialStatus, Drift, Enroll
 from credmgr.model.names import Name
 from credmgr.model.rotation import Rotation, State
 from credmgr.model.secret import Fingerprinter
+from credmgr.model.subject import Topic
 from credmgr.model.version import Version, VersionStatus
 
 HOLD: Final = timedelta(minutes=2)
@@ -207,7 +208,14 @@ class Keeper:
             return found
         self._teller.tell(case.credential, case.target, copy, found)
         self._book.write(found, next_look=self._clock.now() + after)
+        if Condition.DRIFTED in (copy.condition, found.condition):
+            self._observe(copy.credential)
         return found
+
+    def _observe(self, name: Name) -> None:
+        """Let the policy's rules know which copies have drifted."""
+        drifted = [c.place for c in self._book.of(name) if c.condition is Condition.DRIFTED]
+        self._ledger.observe(name, Topic.DRIFTED, [str(place) for place in drifted])
 
     def _case(self, copy: Copy) -> Case:
         enrolled = self._ledger.enrolled(copy.credential)

@@ -13,6 +13,7 @@ from credmgr.model.finding import Alert, Finding
 from credmgr.model.names import Name
 from credmgr.model.rotation import Rotation
 from credmgr.model.secret import Secret
+from credmgr.model.subject import Topic
 from credmgr.model.version import Version
 from credmgr.plugins.backend import SecretBackend
 from credmgr.plugins.sink import Sink
@@ -49,6 +50,10 @@ class Ledger(Protocol):
         """Put alerts into the outbox."""
         ...
 
+    def observe(self, name: Name, topic: Topic, details: Sequence[str]) -> bool:
+        """Keep what was seen of a credential, for the policy's rules."""
+        ...
+
 
 class Book(Protocol):
     """What is known of each copy. Thread-safe; all methods may raise `StateUnavailable`."""
@@ -59,6 +64,10 @@ class Book(Protocol):
 
     def claim_of(self, name: Name, now: datetime, hold: timedelta) -> Sequence[Copy]:
         """Take every copy of a credential that nobody is at, due or not."""
+        ...
+
+    def of(self, name: Name) -> Sequence[Copy]:
+        """Every copy of one credential."""
         ...
 
     def write(self, copy: Copy, *, next_look: datetime | None) -> None:

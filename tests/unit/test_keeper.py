@@ -213,6 +213,8 @@ def test_a_changed_copy_is_reported_and_not_touched(tmp_path: Path) -> None:
 
     assert {found[SECOND].condition, found[FILE].condition} == {Condition.DRIFTED}
     assert value_in(world, SECOND) == value_in(world, FILE) == FOREIGN
+    (subject,) = world.store.ledger.subjects([NAME])
+    assert set(subject.drifted) == {"second:copy/api-key", f"file:{NAME}"}
     assert open_findings(world) == {
         f"drift/{NAME}/second/copy/api-key": Severity.CRITICAL,
         f"drift/{NAME}/file/{NAME}": Severity.CRITICAL,
