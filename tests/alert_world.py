@@ -92,14 +92,15 @@ class Alerts:
 
     def deliver(self, *names: Name) -> int:
         one = Delivery(self.store.outbox, self.store.ledger, self.clock, "daemon@test")
-        return sum(one.run(name, self.open_channel) for name in names or self.channels)
+        wanted = names or self.store.outbox.to_send(self.clock.now())
+        return sum(one.run(name, self.open_channel) for name in wanted if name in self.channels)
 
     def turn(self) -> int:
         """What a daemon does at each tick."""
         self.compose()
         return self.deliver()
 
-    def run(self, span: timedelta, step: timedelta = SECOND * 10) -> None:
+    def run(self, span: timedelta, step: timedelta = SECOND * 30) -> None:
         """Let time pass, with a daemon at work."""
         end = self.clock.now() + span
         while self.clock.now() < end:

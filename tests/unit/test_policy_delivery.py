@@ -75,6 +75,7 @@ def test_a_channel_that_fails_once_disturbs_nobody(both: Alerts) -> None:
     both.mail.problem = NotifierError()
     both.run(SECOND * 35, SECOND)
     both.mail.problem = None
+    both.run(MINUTE, SECOND)
     both.run(HOUR)
     assert [one.key for one in both.channels[PAGER].heard] == ["key-age/app"]
 
@@ -190,7 +191,7 @@ def test_a_channel_is_left_to_the_daemon_that_is_at_it(world: Alerts) -> None:
     world.compose()
     other = world.open("other").outbox
     assert other.claim(MAIL, world.clock.now(), HOUR) == 0
-    assert world.deliver() == 0
+    assert world.deliver(MAIL) == 0
     assert world.store.outbox.to_send(world.clock.now()) == []
     other.release(MAIL)
     assert world.deliver() == 1
@@ -247,6 +248,17 @@ def test_a_channel_that_hangs_keeps_only_its_own_thread(both: Alerts) -> None:
     assert not one.settle(timedelta())
     release.set()
     assert one.close(timedelta(seconds=20))
+
+
+def test_a_message_to_a_channel_that_the_manifest_lost_stays_where_it_is(world: Alerts) -> None:
+    world.raises(world.alert())
+    world.compose()
+    gone = world.channels.pop(MAIL)
+    one = world.dispatcher()
+    one.tick(world.routing, world.open_channel)
+    assert one.close(timedelta(seconds=20))
+    assert gone.heard == []
+    assert world.store.outbox.to_send(world.clock.now()) == [MAIL]
 
 
 def test_what_a_delivery_ends_with_comes_to_light_at_the_next_tick(world: Alerts) -> None:
