@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Final
 
 from credmgr import processes
+from credmgr.broker.asking import Ask
 from credmgr.broker.broker import Broker
 from credmgr.broker.purging import Purged, purge
 from credmgr.distribution.keeper import Keeper, Means
+from credmgr.distribution.tokens import Minting, TokenKeeper
+from credmgr.distribution.writing import Pen
 from credmgr.errors import AuditBroken, ConfigError, NotAllowedNow
 from credmgr.keyring import Keyring, create_master_key
 from credmgr.manifest.manifest import Manifest, PackUse
@@ -63,6 +66,7 @@ class App:
         watch: What wraps the engine's surroundings.
         broker: What hands out tokens and secrets.
         keeper: What looks after copies.
+        tokens: What keeps tokens where consumers can only read.
         rules: The rules in force, once they were asked for.
     """
 
@@ -77,6 +81,7 @@ class App:
     watch: Watch
     broker: Broker
     keeper: Keeper
+    tokens: TokenKeeper
     rules: Rulebook | None = None
 
     def adopt(self, manifest: Manifest) -> None:
@@ -95,6 +100,8 @@ class App:
         self.engine.outside = self.outside
         self.broker.adopt(manifest.credentials, manifest.consumers, self.outside)
         self.keeper.adopt(self.outside, manifest.daemon.copies)
+        pen = Pen(self.outside, self.engine.tools.fingerprinter)
+        self.tokens.adopt(manifest.credentials, manifest.tokens, pen)
         old.close()
 
     def plan(self, manifest: Manifest | None = None) -> Plan:
@@ -336,7 +343,30 @@ def build(
         actor=actor,
     )
     keeper = Keeper(means, outside, manifest.daemon.copies)
-    app = App(manifest, clock, keyring, store, outside, engine, owner, actor, watch, broker, keeper)
+    minting = Minting(
+        token=lambda one: broker.token(Ask(None, one.credential, one.scopes or None, one.audience)),
+        ledger=store.ledger,
+        book=store.tokens,
+        clock=clock,
+        owner=owner,
+        actor=actor,
+    )
+    kept = TokenKeeper(minting)
+    kept.adopt(manifest.credentials, manifest.tokens, Pen(outside, tools.fingerprinter))
+    app = App(
+        manifest=manifest,
+        clock=clock,
+        keyring=keyring,
+        store=store,
+        outside=outside,
+        engine=engine,
+        owner=owner,
+        actor=actor,
+        watch=watch,
+        broker=broker,
+        keeper=keeper,
+        tokens=kept,
+    )
     if migrate and store.audit.checkpoint().sequence == 0:
         _refuse_lost_history(app)
     return app

@@ -47,6 +47,7 @@ ALERTS: Final = timedelta(seconds=2)
 CHECKPOINT: Final = timedelta(minutes=1)
 TOKENS: Final = timedelta(seconds=1)
 COPIES: Final = timedelta(seconds=1)
+KEPT: Final = timedelta(seconds=5)
 USAGE: Final = timedelta(seconds=10)
 RULES: Final = timedelta(seconds=10)
 ISSUERS: Final = timedelta(minutes=5)
@@ -314,6 +315,7 @@ class Daemon:
             ("tokens", self._app.broker.tend, TOKENS),
             ("purges", self._app.broker.purge, TOKENS),
             ("copies", self.copies, COPIES),
+            ("kept tokens", self._app.tokens.turn, KEPT),
             ("usage", self._app.broker.flush, USAGE),
             ("rules", self.look, RULES),
             ("issuers", self.inspect, ISSUERS),

@@ -24,6 +24,7 @@ from credmgr.model.credential import (
 )
 from credmgr.model.names import Name
 from credmgr.model.routing import Match, Pace, QuietHours, Route, Routing
+from credmgr.model.token import TokenPlace
 
 
 def state(entry: schema.StateEntry, home: Path) -> StateSettings:
@@ -166,6 +167,12 @@ def _place(entry: schema.PlaceEntry, name: str) -> Place:
 def _target(entry: schema.TargetEntry, name: str) -> Target:
     place = Place(Name(entry.backend or entry.sink or ""), Name(entry.name or name))
     return Target(place, entry.required, entry.drift)
+
+
+def token_place(entry: schema.TokenEntry, name: str) -> TokenPlace:
+    """Where a token of a credential is kept."""
+    place = Place(Name(entry.backend or entry.sink or ""), Name(entry.name or f"{name}/token"))
+    return TokenPlace(Name(name), place, frozenset(entry.scopes), entry.audience, entry.form)
 
 
 def _window(entry: schema.WindowEntry) -> Window:

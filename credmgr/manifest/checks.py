@@ -94,6 +94,21 @@ def sinks_are_not_imported_from(draft: Draft) -> Iterator[Problem]:
             yield spot.problem("a sink cannot be read back", "write `report` or `repair`")
 
 
+def tokens_can_be_had(draft: Draft) -> Iterator[Problem]:
+    """Tokens are kept of OAuth clients only, with scopes that the credential has."""
+    for name, places in draft.tokens.items():
+        credential = draft.credentials.get(name)
+        for number, token in enumerate(places if credential else ()):
+            at: Trail = ("credentials", name, "tokens", number)
+            if credential and credential.kind is not Kind.OAUTH_CLIENT:
+                yield draft.tree.at(at).problem(
+                    "an API key has no tokens", "it is a target's business: use `targets`"
+                )
+            elif credential and (extra := token.scopes - (credential.scopes or token.scopes)):
+                what = f"{name} does not have the scope {', '.join(sorted(extra))}"
+                yield draft.tree.at((*at, "scopes")).problem(what, "take it out, or declare it")
+
+
 def granted_credentials_exist(draft: Draft) -> Iterator[Problem]:
     """Every grant is for a credential that is declared."""
     for trail, grant in _grants(draft):
@@ -317,6 +332,8 @@ def placed(draft: Draft, credential: Credential) -> Iterator[tuple[Spot, Place]]
     yield draft.tree.at((*at, "store")), credential.store
     for number, target in enumerate(credential.targets):
         yield draft.tree.at((*at, "targets", number)), target.place
+    for number, token in enumerate(draft.tokens.get(credential.name, ())):
+        yield draft.tree.at((*at, "tokens", number)), token.place
 
 
 def _mappings(draft: Draft, section: str) -> Iterator[tuple[Trail, dict[str, Any]]]:
@@ -326,10 +343,12 @@ def _mappings(draft: Draft, section: str) -> Iterator[tuple[Trail, dict[str, Any
 
 
 def _targets(draft: Draft) -> Iterator[tuple[Trail, Any]]:
+    """Whatever is to be written somewhere: copies of secrets, and tokens."""
     for at, entry in _mappings(draft, "credentials"):
-        targets = entry.get("targets")
-        for number, target in enumerate(targets if isinstance(targets, list) else ()):
-            yield (*at, "targets", number), target
+        for key in ("targets", "tokens"):
+            placed: Any = entry.get(key)
+            for number, target in enumerate(placed if isinstance(placed, list) else ()):
+                yield (*at, key, number), target
 
 
 def _routes(draft: Draft) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -359,6 +378,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     stores_exist,
     targets_exist,
     sinks_are_not_imported_from,
+    tokens_can_be_had,
     granted_credentials_exist,
     scopes_are_in_the_catalogue,
     granted_scopes_are_the_credentials,

@@ -18,6 +18,7 @@ from credmgr.manifest.manifest import Configured
 from credmgr.manifest.tree import Trail, Tree
 from credmgr.model.consumer import Consumer
 from credmgr.model.credential import Credential
+from credmgr.model.token import TokenPlace
 from credmgr.plugins.backend import BackendFactory, Mistake
 from credmgr.plugins.issuer import IssuerFactory
 from credmgr.plugins.loading import BACKENDS, ISSUERS, NOTIFIERS, SINKS
@@ -48,6 +49,7 @@ class Draft:
         credentials: By name.
         consumers: By name.
         variables: Of credentials, by name, where declared.
+        tokens: Where their tokens are kept, likewise.
     """
 
     tree: Tree
@@ -61,6 +63,7 @@ class Draft:
     credentials: dict[str, Credential] = field(default_factory=dict)
     consumers: dict[str, Consumer] = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=dict)
+    tokens: dict[str, tuple[TokenPlace, ...]] = field(default_factory=dict)
 
     def section(self, name: str) -> Mapping[str, Any]:
         """What a section says, entry by entry; empty when it is missing or no mapping."""
@@ -166,3 +169,5 @@ def _credential(draft: Draft, name: str, entry: schema.CredentialEntry) -> None:
     draft.credentials[name] = credential
     if entry.env is not None:
         draft.variables[name] = entry.env
+    if entry.tokens:
+        draft.tokens[name] = tuple(building.token_place(one, name) for one in entry.tokens)

@@ -60,6 +60,7 @@ def _manifest(draft: Draft, root: Root, files: tuple[Path, ...], digest: str) ->
         files=files,
         digest=digest,
         variables=_named(draft.variables),
+        tokens=_named(draft.tokens),
     )
 
 

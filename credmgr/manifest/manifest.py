@@ -11,6 +11,7 @@ from credmgr.model.consumer import Consumer
 from credmgr.model.credential import Credential
 from credmgr.model.names import Name
 from credmgr.model.routing import Routing
+from credmgr.model.token import TokenPlace
 from credmgr.plugins.backend import BackendFactory
 from credmgr.plugins.issuer import IssuerFactory
 from credmgr.plugins.notifier import NotifierFactory
@@ -121,6 +122,7 @@ class Manifest:
         policies: The rule packs in use.
         alerts: Who is told of what, and when.
         variables: The variable in which a credential is handed to a command, where declared.
+        tokens: Where fresh tokens of a credential are kept.
         home: The manifest's folder, absolute; relative paths start from it.
         files: Every file read, absolute, the manifest first.
         digest: SHA-256 of what it says, hexadecimal; comments, order and layout do not count.
@@ -141,3 +143,4 @@ class Manifest:
     policies: tuple[PackUse, ...] = field(default=())
     alerts: Routing = field(default_factory=Routing)
     variables: Mapping[Name, str] = field(default_factory=dict)
+    tokens: Mapping[Name, tuple[TokenPlace, ...]] = field(default_factory=dict)

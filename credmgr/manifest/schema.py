@@ -5,7 +5,7 @@ What one value cannot say by itself is in `checks.py`.
 """
 
 from pathlib import PurePosixPath
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -37,6 +37,7 @@ from credmgr.manifest.forms import (
 )
 from credmgr.model.consumer import Readable
 from credmgr.model.credential import Drift, Environment, Kind
+from credmgr.model.token import TokenForm
 
 VERSION: Final = 1
 
@@ -154,8 +155,8 @@ def _short_target(value: Any) -> Any:
     return _short_place(value)
 
 
-class TargetEntry(Entry):
-    """A further copy of the secret, in a backend or a sink."""
+class PlacedEntry(Entry):
+    """Something that stands in a backend or a sink."""
 
     model_config = ConfigDict(
         json_schema_extra={"oneOf": [{"required": ["backend"]}, {"required": ["sink"]}]}
@@ -167,13 +168,21 @@ class TargetEntry(Entry):
     """Instead of `backend`: a name under `sinks`."""
     name: NameText | None = None
     """The name under which readers look there; that of the credential unless given."""
+
+
+class TargetEntry(PlacedEntry):
+    """A further copy of the secret, in a backend or a sink."""
+
     required: StrictBool = True
     """Whether a rotation stops, with nothing changed, when it cannot be written."""
     drift: Drift = Drift.REPORT
     """When it was changed behind credmgr's back: `report`, `repair` or `import`."""
 
 
-def _one_place(entry: TargetEntry) -> TargetEntry:
+P = TypeVar("P", bound=PlacedEntry)
+
+
+def _one_place(entry: P) -> P:
     if entry.backend is None and entry.sink is None:
         raise refuse("missing key `backend`", "add `backend: …` or `sink: …`")
     if entry.backend is not None and entry.sink is not None:
@@ -186,6 +195,22 @@ TargetText = Annotated[
     BeforeValidator(_short_target, json_schema_input_type=Text | TargetEntry),
     AfterValidator(_one_place),
 ]
+
+
+class TokenEntry(PlacedEntry):
+    """Where a fresh access token is kept for consumers that can only read there."""
+
+    name: NameText | None = None
+    """The name under which readers look there; that of the credential and `/token` unless given."""
+    scopes: Scopes = ()
+    """The scopes that it has; those of the credential unless given."""
+    audience: Text | None = None
+    """For whom it is meant, where the issuer knows audiences."""
+    form: TokenForm = TokenForm.RAW
+    """`raw`, the token itself, or `json`, with `access_token`, `expires_at` and `scope`."""
+
+
+TokenText = Annotated[TokenEntry, AfterValidator(_one_place)]
 
 
 class WindowEntry(Entry):
@@ -257,6 +282,8 @@ class CredentialEntry(Entry):
     """The primary copy: a name under `backends`, or a mapping of `backend` and `name`."""
     targets: tuple[TargetText, ...] = ()
     """Further copies: names under `backends` or `sinks`, or mappings with one of them."""
+    tokens: tuple[TokenText, ...] = ()
+    """Where a fresh access token is kept, for consumers that can only read there."""
     description: str = Field(default="", max_length=4096)
     """Free text for people."""
     scopes: Scopes = ()

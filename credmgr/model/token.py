@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
+from credmgr.model.credential import Place
+from credmgr.model.names import Name
 from credmgr.model.secret import Secret
 
 
@@ -36,3 +39,31 @@ class Token:
     issued_at: datetime
     expires_at: datetime
     token_type: str = "Bearer"  # noqa: S105 (a type, not a value)
+
+
+class TokenForm(StrEnum):
+    """How a token is written where somebody can only read."""
+
+    RAW = "raw"
+    """The token itself."""
+    JSON = "json"
+    """`access_token`, `token_type`, `expires_at` (ISO 8601, UTC) and `scope`, as an object."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPlace:
+    """Where a fresh token is kept for consumers that can only read there.
+
+    Attributes:
+        credential: Whose token.
+        place: Where.
+        scopes: The scopes that it is to have; empty means those of the credential.
+        audience: For whom it is meant, where the issuer knows audiences.
+        form: How it is written.
+    """
+
+    credential: Name
+    place: Place
+    scopes: frozenset[str] = frozenset()
+    audience: str | None = None
+    form: TokenForm = TokenForm.RAW

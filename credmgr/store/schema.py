@@ -13,7 +13,7 @@ from credmgr.store.codec import moment_text
 from credmgr.store.database import Database, Transaction
 from credmgr.store.tables import meta
 
-REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006")
+REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
 """Every schema that ever was, oldest first; a migration for each is in `migrations/versions`."""
 
 _SCRIPTS: Final = Path(__file__).parent / "migrations"

@@ -17,6 +17,7 @@ from credmgr.store.faults import translated
 from credmgr.store.ledger import SqlLedger
 from credmgr.store.outbox import Outbox
 from credmgr.store.tables import meta
+from credmgr.store.tokens import TokenBook
 
 
 class Store:
@@ -26,6 +27,7 @@ class Store:
         ledger: Credentials, rotations, leases, findings, alerts, usage, heartbeats.
         outbox: Alerts on their way to people.
         copies: What is known of each copy.
+        tokens: Where tokens are kept.
         audit: The audit log.
     """
 
@@ -34,6 +36,7 @@ class Store:
         self.ledger = SqlLedger(database)
         self.outbox = Outbox(database)
         self.copies = CopyBook(database)
+        self.tokens = TokenBook(database)
         self.audit = AuditLog(database)
 
     def __repr__(self) -> str:

@@ -167,6 +167,16 @@ copies: Final = Table(
     Index("copies_due", "look_at"),
 )
 
+token_places: Final = Table(
+    "token_places",
+    metadata,
+    Column("credential", NameText, primary_key=True),
+    Column("backend", NameText, primary_key=True),
+    Column("name", NameText, primary_key=True),
+    Column("owner", PlainText, nullable=False),
+    Column("until", Moment, nullable=False),
+)
+
 findings: Final = Table(
     "findings",
     metadata,
