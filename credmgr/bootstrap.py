@@ -5,6 +5,7 @@ import secrets
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +27,7 @@ from credmgr.model.clock import Clock, SystemClock
 from credmgr.model.credential import Credential, CredentialStatus, Enrolled
 from credmgr.model.names import Name
 from credmgr.model.secret import Fingerprinter, Secret
+from credmgr.model.token import Token, TokenPlace
 from credmgr.model.version import VersionStatus
 from credmgr.opening import (
     AUDIT_KEY,
@@ -333,26 +335,6 @@ def build(
     engine = Engine(tools, outside, owner, manifest.daemon.lease)
     broker = Broker(store.ledger, outside, clock, _jitter, actor, manifest.daemon.workers)
     broker.adopt(manifest.credentials, manifest.consumers, outside)
-    means = Means(
-        ledger=store.ledger,
-        book=store.copies,
-        rotations=Runbook(engine),
-        clock=clock,
-        jitter=_jitter,
-        fingerprinter=tools.fingerprinter,
-        actor=actor,
-    )
-    keeper = Keeper(means, outside, manifest.daemon.copies)
-    minting = Minting(
-        token=lambda one: broker.token(Ask(None, one.credential, one.scopes or None, one.audience)),
-        ledger=store.ledger,
-        book=store.tokens,
-        clock=clock,
-        owner=owner,
-        actor=actor,
-    )
-    kept = TokenKeeper(minting)
-    kept.adopt(manifest.credentials, manifest.tokens, Pen(outside, tools.fingerprinter))
     app = App(
         manifest=manifest,
         clock=clock,
@@ -364,12 +346,36 @@ def build(
         actor=actor,
         watch=watch,
         broker=broker,
-        keeper=keeper,
-        tokens=kept,
+        keeper=_keeper(engine, store, outside, manifest.daemon.copies),
+        tokens=_token_keeper(engine, store, broker, owner),
     )
+    app.tokens.adopt(manifest.credentials, manifest.tokens, Pen(outside, tools.fingerprinter))
     if migrate and store.audit.checkpoint().sequence == 0:
         _refuse_lost_history(app)
     return app
+
+
+def _keeper(engine: Engine, store: Store, outside: OutsideWorld, every: timedelta) -> Keeper:
+    tools = engine.tools
+    means = Means(
+        ledger=store.ledger,
+        book=store.copies,
+        rotations=Runbook(engine),
+        clock=tools.clock,
+        jitter=tools.jitter,
+        fingerprinter=tools.fingerprinter,
+        actor=tools.actor,
+    )
+    return Keeper(means, outside, every)
+
+
+def _token_keeper(engine: Engine, store: Store, broker: Broker, owner: str) -> TokenKeeper:
+    def token(place: TokenPlace) -> Token:
+        scopes = place.scopes or None
+        return broker.token(Ask(None, place.credential, scopes, place.audience))
+
+    tools = engine.tools
+    return TokenKeeper(Minting(token, store.ledger, store.tokens, tools.clock, owner, tools.actor))
 
 
 def _jitter() -> float:
