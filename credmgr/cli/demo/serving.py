@@ -1,5 +1,6 @@
 """The demo that keeps running: what `make run` starts."""
 
+import os
 import socket
 from pathlib import Path
 from typing import Final
@@ -34,7 +35,9 @@ def prepare(home: Path, port: int) -> tuple[Path, int]:
     manifest = home.absolute() / homes.MANIFEST
     if not manifest.exists():
         port = port or _free()
-        homes.make(home, homes.starter("demo.yaml", url=f"http://127.0.0.1:{port}", **LIFE))
+        uid = str(os.getuid())
+        address = f"http://127.0.0.1:{port}"
+        homes.make(home, homes.starter("demo.yaml", url=address, uid=uid, **LIFE))
         return manifest, port
     issuer = load(manifest).issuers.get(Name("caseforge"))
     url = getattr(issuer.options, "url", "") if issuer else ""

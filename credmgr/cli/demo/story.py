@@ -1,5 +1,6 @@
 """The demo told once through: each step is done for real, shown, and checked."""
 
+import os
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
@@ -76,7 +77,7 @@ def _interrupted(_number: int, _frame: FrameType | None) -> None:
 def _stage(folder: Path) -> Iterator["Story"]:
     with ExitStack() as stack:
         url = stack.enter_context(children.sandbox(folder, 0))
-        text = homes.starter("demo.yaml", url=url, **LIFE)
+        text = homes.starter("demo.yaml", url=url, uid=str(os.getuid()), **LIFE)
         app = build(homes.make(folder, text), actor="operator:demo")
         stack.callback(app.close)
         log = stack.enter_context((folder / DAEMON_LOG).open("wb"))
