@@ -96,9 +96,10 @@ def _left(work: Work, length: timedelta) -> timedelta:
 
 
 def _behind(work: Work) -> list[str]:
-    """Consumers last seen on the old secret; one not seen for as long as this looks back is gone.
+    """Consumers last seen on the old secret.
 
-    What was read before the promotion counts too: such a consumer may hold the old secret still.
+    Who read it may hold it still, however long ago that was: only the ceiling ends the wait. A
+    token made from it counts as long as this looks back.
     """
     row = work.rotation
     old = row.old_version or row.new_version

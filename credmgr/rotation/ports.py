@@ -66,7 +66,11 @@ class Ledger(Protocol):
         ...
 
     def consumers_on(self, version: UUID, since: datetime) -> Sequence[Name]:
-        """Consumers whose last read of the credential was of `version`, later than `since`."""
+        """Consumers whose last use of the credential was of `version`.
+
+        Who read the secret itself may hold it for as long as it lives; who had a token made from
+        it counts only when that was later than `since`.
+        """
         ...
 
     def copies_behind(self, name: Name, version: UUID) -> Sequence[Place]:

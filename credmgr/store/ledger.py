@@ -335,7 +335,7 @@ class SqlLedger:
             return usage.of(connection, credential)
 
     def consumers_on(self, version: UUID, since: datetime) -> Sequence[Name]:
-        """Consumers whose last read of the credential was of `version`, later than `since`."""
+        """Consumers whose last use of it was of `version`; see `credmgr.rotation.ports`."""
         with self._database.read() as connection:
             return usage.consumers_on(connection, version, since)
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, bindparam, case, exists, select
+from sqlalchemy import Connection, bindparam, case, exists, or_, select
 
 from credmgr.model.names import Name
 from credmgr.model.usage import Usage
@@ -40,7 +40,10 @@ _CONSUMERS_ON: Final = (
     select(usage.c.consumer)
     .where(
         usage.c.version == bindparam("b_version"),
-        usage.c.last_seen > bindparam("b_since", type_=Moment),
+        or_(
+            usage.c.scopes == frozenset(),
+            usage.c.last_seen > bindparam("b_since", type_=Moment),
+        ),
         ~exists().where(
             _later.c.credential == usage.c.credential,
             _later.c.consumer == usage.c.consumer,

@@ -229,12 +229,21 @@ class TestUsage:
                 self.use("stays", self.V1, later, "x:read"),
                 self.use("back", self.V2, now),
                 self.use("back", self.V1, later),
+                self.use("token", self.V1, later, "x:read"),
             ]
         )
         on = store.ledger.consumers_on
-        assert on(self.V1, now) == ["back", "stays"]
+        assert on(self.V1, now) == ["back", "stays", "token"]
         assert on(self.V2, now) == ["moved"]
-        assert on(self.V1, later) == []
+
+    def test_who_read_a_secret_is_on_it_however_long_ago_and_a_token_is_forgotten(
+        self, store: Store, bench: Bench
+    ) -> None:
+        now = bench.clock.now()
+        store.ledger.record_use(
+            [self.use("reads", self.V1, now), self.use("token", self.V1, now, "x:read")]
+        )
+        assert store.ledger.consumers_on(self.V1, now) == ["reads"]
 
 
 class TestHeartbeats:
