@@ -58,6 +58,7 @@ def tell() -> None:
                 story.first_secrets,
                 story.log_in,
                 story.rotate_on_schedule,
+                story.put_right,
                 story.roll_back,
                 story.leak,
                 story.stop,
@@ -154,6 +155,16 @@ class Story:
             self.consumer.failures == self.consumer.again == 0,
             f"the consumer made {self.consumer.calls} calls without one refusal",
         )
+
+    def put_right(self) -> None:
+        """Somebody changes a copy; the daemon looks at it every two seconds."""
+        self.chapter("A copy that somebody changed")
+        file = self.app.manifest.home / "out" / "report.env"
+        self.await_true(lambda: self.current_in(file), "the file has the current key")
+        file.write_text("CASEFORGE_API_KEY=changed-by-hand\n")
+        self.tell("out/report.env, which the nightly report reads, is written over")
+        self.await_true(lambda: self.current_in(file), "the file is put right")
+        self.expect(self.current_in(file), "the daemon has put the current key back, by itself")
 
     def roll_back(self) -> None:
         """An operator changes their mind during the overlap."""
@@ -273,6 +284,22 @@ class Story:
                 raise StoryBroken(f"this did not happen: {what}")
             self.rest()
         return found
+
+    def await_true(self, holds: Callable[[], bool], what: str) -> None:
+        """Wait until something holds.
+
+        Raises:
+            StoryBroken: It did not come.
+        """
+        deadline = self.app.clock.monotonic() + PATIENCE
+        while not holds():
+            if self.app.clock.monotonic() > deadline:
+                raise StoryBroken(f"this did not happen: {what}")
+            self.rest()
+
+    def current_in(self, file: Path) -> bool:
+        """Whether a file has the current key."""
+        return file.exists() and self.secret(KEY).reveal() in file.read_text()
 
     def rest(self) -> None:
         """A moment."""
