@@ -2,6 +2,7 @@
 
 import subprocess
 from contextlib import ExitStack
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -28,9 +29,21 @@ def test_what_does_not_hold_ends_the_story(capsys: pytest.CaptureFixture[str]) -
     assert "✗ the key is refused" in capsys.readouterr().out
 
 
-def test_a_daemon_that_died_is_not_waited_for() -> None:
-    with pytest.raises(story.StoryBroken, match="this did not happen: it is due"):
-        told(poll=lambda: 1).await_value(lambda: None, "it is due")
+@pytest.mark.parametrize(
+    ("log", "why"), [("one\nout of memory\n\n", "out of memory"), ("", "it said nothing")]
+)
+def test_a_daemon_that_died_is_not_waited_for(tmp_path: Path, log: str, why: str) -> None:
+    (tmp_path / story.DAEMON_LOG).write_text(log)
+    broken = told(poll=lambda: 1)
+    broken.app.manifest = SimpleNamespace(home=tmp_path)
+
+    with pytest.raises(story.StoryBroken, match=f"the daemon has ended: {why}"):
+        broken.await_value(lambda: None, "it is due")
+
+
+def test_what_never_holds_is_not_waited_for_for_ever() -> None:
+    with pytest.raises(story.StoryBroken, match="this did not happen: the file is right"):
+        told().await_true(lambda: False, "the file is right")
 
 
 def test_what_does_not_come_is_not_waited_for_for_ever() -> None:
