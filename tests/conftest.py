@@ -63,6 +63,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         folder = item.path.relative_to(root).parts[0] if item.path.is_relative_to(root) else ""
         if folder in SECONDS and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(SECONDS[folder]))
+    items.sort(key=_is_short)
+
+
+def _is_short(item: pytest.Item) -> bool:
+    """What asked for more time goes first, or one worker is at it when all else is done."""
+    own = item.get_closest_marker("timeout")
+    return own is None or own.args[0] <= max(SECONDS.values())
 
 
 # --- no skip that nobody sees
