@@ -38,9 +38,6 @@ class Calendar(Generic[T]):
         self._load: Counter[int] = Counter()
         self._order = count()
 
-    def __len__(self) -> int:
-        return len(self._heap)
-
     def spread(self, item: T, began: timedelta, latest: timedelta, life: timedelta) -> timedelta:
         """Enter an item near `latest`, earlier where that is crowded; the moment chosen."""
         at = max(latest - life * JITTER * self._jitter(), began)

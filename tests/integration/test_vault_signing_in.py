@@ -252,7 +252,6 @@ def test_the_policy_permits_nothing_else(bao: Bao, opens: Opens, tmp_path: Path)
         ("POST", "secret/data/other/a", {"data": {}}),
         ("POST", "secret/data/credmgr", {"data": {}}),
         ("DELETE", f"secret/data/credmgr/{name}", None),
-        ("GET", f"secret/metadata/credmgr/{name}", None),
         ("GET", "secret/metadata/credmgr/?list=true", None),
         ("DELETE", "secret/metadata/other/a", None),
         ("POST", f"secret/delete/credmgr/{name}", {"versions": [1]}),
@@ -280,8 +279,8 @@ def test_the_policy_permits_nothing_else(bao: Bao, opens: Opens, tmp_path: Path)
         ('["create", "read", "update"]', '["create", "read"]', "secret/data/credmgr/.check"),
         ('["create", "read", "update"]', '["read", "update"]', "secret/data/credmgr/.check"),
         ('["create", "read", "update"]', '["create", "update"]', "secret/data/credmgr/.check"),
-        ('["delete", "update"]', '["update"]', "secret/metadata/credmgr/.check"),
-        ('["delete", "update"]', '["delete"]', "secret/metadata/credmgr/.check"),
+        ('["delete", "read", "update"]', '["read", "update"]', "secret/metadata/credmgr/.check"),
+        ('["delete", "read", "update"]', '["delete", "read"]', "secret/metadata/credmgr/.check"),
         ("secret/destroy", "secret/nothing", "secret/destroy/credmgr/.check"),
     ],
 )

@@ -49,8 +49,11 @@ def test_an_alert_is_one_event_at_the_level_of_its_severity(
             "key": "parked:a",
             "severity": severity.value,
             "owner": "team-a",
+            "environment": None,
             "body": "Do this.",
             "raised_at": "2026-01-01T00:00:00+00:00",
+            "resolved": False,
+            "message": "",
             "facts": {"attempt": "3"},
         }
     ]

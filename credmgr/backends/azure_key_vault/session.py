@@ -15,6 +15,7 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Final
 from uuid import UUID
 
@@ -166,10 +167,10 @@ class AzureBackend:
                 self._vault.delete(place)
 
     def glance(self, name: Name) -> str:
-        """How many versions there are, which is the newest, and whether that is enabled."""
+        """A hash of which versions there are, and which of them are enabled."""
         entries = self._vault.versions(self._naming.of(name).main)
-        newest = max(entries, key=lambda entry: (entry.written_at, entry.id), default=None)
-        return f"{len(entries)} {newest.id} {newest.enabled}" if newest else ""
+        told = sorted(f"{entry.id}{'+' if entry.enabled else '-'}" for entry in entries)
+        return sha256(" ".join(told).encode()).hexdigest()[:32] if told else ""
 
     def salvage(self, name: Name) -> Secret:
         """The value that readers see now, whoever wrote it. May be repeated.
