@@ -5,7 +5,7 @@ rotation neither stops nor fails because of it.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Protocol, TypeVar
 from uuid import UUID
@@ -16,7 +16,7 @@ from credmgr.model.credential import Credential, Place
 from credmgr.model.names import Name
 from credmgr.model.secret import Secret
 from credmgr.model.version import Stage
-from credmgr.plugins.backend import SecretBackend
+from credmgr.plugins.backend import Dated, SecretBackend
 from credmgr.plugins.sink import Sink, SinkState
 
 T = TypeVar("T")
@@ -116,6 +116,16 @@ class CredentialCopies:
 
         self._store_first(move)
         self._write(self._sinks, version)
+
+    def date(self, version: UUID, expires_at: datetime) -> None:
+        """Note when a version that is current dies by itself, where a store can say so."""
+
+        def note(place: Place) -> None:
+            backend = self._places[place]
+            if isinstance(backend, Dated):
+                backend.date(place.name, version, expires_at)
+
+        self._at_each(self._places, note)
 
     def restore(self, version: UUID, old: UUID | None) -> None:
         """Undo `promote`: make `old` current wherever `version` is; remove it where nothing was."""

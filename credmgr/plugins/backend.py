@@ -201,6 +201,15 @@ class Timed(Protocol):
 
 
 @runtime_checkable
+class Dated(Protocol):
+    """A session whose store can say when what it holds dies by itself. Optional."""
+
+    def date(self, name: Name, version: UUID, expires_at: datetime) -> None:
+        """Note beside the current copy when it dies, if it is `version`. May be repeated."""
+        ...
+
+
+@runtime_checkable
 class Glancing(Protocol):
     """A session that tells, without reading a value, whether a copy was touched. Optional."""
 

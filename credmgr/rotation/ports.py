@@ -180,6 +180,10 @@ class Copies(Protocol):
         """
         ...
 
+    def date(self, version: UUID, expires_at: datetime) -> None:
+        """Note when a version that is current dies by itself, where a store can say so."""
+        ...
+
     def restore(self, version: UUID, old: UUID | None) -> None:
         """Undo `promote`: make `old` current wherever `version` is; remove it where nothing was."""
         ...

@@ -115,6 +115,8 @@ def promote(work: Work) -> Move | Wait:
     except Conflict as error:
         return aborting(row, f"somebody else changed a copy: {error}")
     new, old = work.version(row.new_version), work.version(row.old_version)
+    if new and new.expires_at:
+        work.copies.date(new.id, new.expires_at)
     versions = [replace(new, status=VersionStatus.CURRENT)] if new else []
     versions += [replace(old, status=VersionStatus.PREVIOUS)] if old else []
     target = State.OVERLAP if row.old_version else State.REVOKING

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID, uuid4
@@ -129,6 +130,22 @@ def test_an_object_that_was_never_ours_is_not_mended(place: Place) -> None:
         place.session.mend(name, OURS, uuid4())
 
     assert place.session.salvage(name) == THEIRS
+
+
+def test_a_key_vault_says_when_a_secret_dies() -> None:
+    with FakeKeyVault() as vault:
+        session = opened(vault, prefix="")
+        version, dies = uuid4(), datetime(2027, 1, 1, tzinfo=UTC)
+        session.stage(NAME, OURS, version)
+        session.promote(NAME, version, expect=None)
+        before = session.glance(NAME)
+
+        session.date(NAME, version, dies)
+        session.date(NAME, uuid4(), datetime(2028, 1, 1, tzinfo=UTC))  # another is current
+
+        assert vault.content.get(spelled(NAME), "").attributes["exp"] == int(dies.timestamp())
+        assert session.glance(NAME) == before
+        session.close()
 
 
 def test_aws_tells_its_current_version_from_a_description() -> None:

@@ -166,6 +166,13 @@ class AzureBackend:
                 self._shelves.disable(place, shelf.enabled())
                 self._vault.delete(place)
 
+    def date(self, name: Name, version: UUID, expires_at: datetime) -> None:
+        """Set the attribute `exp` of the current version, if it is `version`. May be repeated."""
+        main = self._naming.of(name).main
+        newest = self._shelves.newest(main, name)
+        if newest is not None and newest.entry.version == version:
+            self._vault.date(main, newest.entry.id, expires_at)
+
     def glance(self, name: Name) -> str:
         """A hash of which versions there are, and which of them are enabled."""
         entries = self._vault.versions(self._naming.of(name).main)

@@ -147,6 +147,13 @@ class Vault:
             lambda: self._client.update_secret_properties(name, identifier, enabled=False),
         )
 
+    def date(self, name: str, identifier: str, expires_at: datetime) -> None:
+        """Let a version say when it dies: the attribute `exp`, by which others are warned."""
+        self._ask(
+            Call(UPDATE, name),
+            lambda: self._client.update_secret_properties(name, identifier, expires_on=expires_at),
+        )
+
     def delete(self, name: str) -> None:
         """Begin to soft-delete an object with all of its versions. An absent one is no error."""
         try:
