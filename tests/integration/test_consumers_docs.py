@@ -10,11 +10,14 @@ from typing import Final
 
 import pytest
 
+from credmgr.manifest.loading import load
+from credmgr.model.token import TokenForm
 from tests.integration.api_world import World, serving
 from tests.integration.upstream import node
 
 PAGE: Final = (Path(__file__).parents[2] / "docs" / "consumers.md").read_text()
-BLOCKS: Final = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+ALL: Final = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+BLOCKS: Final = [(language, text) for language, text in ALL if language != "yaml"]
 NAMES: Final = [f"{number}-{language}" for number, (language, _) in enumerate(BLOCKS, 1)]
 
 
@@ -52,4 +55,13 @@ def test_a_block_gets_a_token(world: World, tmp_path: Path, language: str, text:
 
 
 def test_the_page_has_a_block_for_each_way() -> None:
-    assert [language for language, _ in BLOCKS] == ["bash", "bash", "python", "javascript"]
+    assert [language for language, _ in ALL] == ["bash", "bash", "python", "javascript", "yaml"]
+
+
+def test_its_manifest_keeps_a_token_in_a_file(tmp_path: Path) -> None:
+    manifest = tmp_path / "credmgr.yaml"
+    manifest.write_text(ALL[-1][1])
+
+    ((place,),) = load(manifest).tokens.values()
+
+    assert (place.form, place.scopes) == (TokenForm.JSON, {"cases:read"})
