@@ -64,4 +64,5 @@ def test_its_manifest_keeps_a_token_in_a_file(tmp_path: Path) -> None:
 
     ((place,),) = load(manifest).tokens.values()
 
-    assert (place.form, place.scopes) == (TokenForm.JSON, {"cases:read"})
+    assert place.form is TokenForm.JSON
+    assert place.scopes == frozenset({"cases:read"})

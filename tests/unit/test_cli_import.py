@@ -34,6 +34,7 @@ def test_a_private_key_keeps_its_lines(tmp_path: Path, text: str) -> None:
         PEM.replace("\n", "\n\x00", 1),
         "-----BEGIN PRIVATE KEY-----\nAAAA\n",
     ],
+    ids=["lines", "blank", "before", "behind", "NUL", "no end"],
 )
 def test_whatever_else_has_lines_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(UsageError) as caught:
