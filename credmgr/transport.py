@@ -85,6 +85,10 @@ class BoundedPool:
         secure: type[BoundedTlsConnection] = BoundedTlsConnection,
     ) -> None:
         self._bounds = bounds
+        self._timeout = Timeout(
+            total=bounds.deadline * (1 - bounds.waiting),
+            connect=bounds.deadline * bounds.connecting,
+        )
         self._pools = PoolManager(maxsize=size, block=True, retries=False, ssl_context=tls)
         self._pools.pool_classes_by_scheme = pool_kinds(bounds.idle, plain, secure)
 
@@ -96,7 +100,6 @@ class BoundedPool:
         Raises:
             urllib3.exceptions.HTTPError: There was none, or not within the deadline.
         """
-        deadline, waiting = self._bounds.deadline, self._bounds.waiting
         response = self._pools.urlopen(
             method,
             url,
@@ -105,10 +108,8 @@ class BoundedPool:
             redirect=False,
             preload_content=False,
             decode_content=False,
-            timeout=Timeout(
-                total=deadline * (1 - waiting), connect=deadline * self._bounds.connecting
-            ),
-            pool_timeout=deadline * waiting,
+            timeout=self._timeout,
+            pool_timeout=self._bounds.deadline * self._bounds.waiting,
         )
         try:
             return response, _read(response, self._bounds.body + 1)

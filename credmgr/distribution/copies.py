@@ -16,7 +16,7 @@ from credmgr.model.credential import Credential, Place
 from credmgr.model.names import Name
 from credmgr.model.secret import Secret
 from credmgr.model.version import Stage
-from credmgr.plugins.backend import Dated, SecretBackend
+from credmgr.plugins.backend import Dated, Pointing, SecretBackend
 from credmgr.plugins.sink import Sink, SinkState
 
 T = TypeVar("T")
@@ -65,7 +65,7 @@ class CredentialCopies:
 
     def current(self) -> Mapping[Place, UUID | None]:
         """Which version readers of each place see, sinks left out; None where nothing is yet."""
-        return self._at_each(self._places, partial(self._at, stage=Stage.CURRENT))
+        return self._at_each(self._places, self._current)
 
     def showing(self, version: UUID) -> Sequence[Place]:
         """The places whose readers see a version, sinks that can tell among them."""
@@ -78,9 +78,9 @@ class CredentialCopies:
         states = self._at_each(self._sinks, self._state)
         return [p for p, state in states.items() if state and not _holds(state, version)]
 
-    def staged(self, version: UUID) -> Secret | None:
-        """The value that the store holds as `next`, if it is `version`."""
-        return self._read(self._store, Stage.NEXT, version)
+    def kept(self, stage: Stage, version: UUID) -> Secret | None:
+        """The value that the store holds at `stage`, if it is `version`."""
+        return self._read(self._store, stage, version)
 
     def read(self, stage: Stage, version: UUID) -> Mapping[Place, Secret | None]:
         """Every place's value at `stage`, None where it is not `version`; sinks are never read."""
@@ -108,11 +108,13 @@ class CredentialCopies:
         """
 
         def move(place: Place) -> None:
-            held = self._at(place, Stage.CURRENT)
-            if held not in (None, old, version):
-                raise Conflict(f"{place} holds {held}, expected {old}")
-            if held != version:
-                self._places[place].promote(place.name, version, expect=held)
+            try:
+                self._places[place].promote(place.name, version, expect=old)
+            except Conflict as error:
+                held = self._current(place)
+                if held is not None or old is None:
+                    raise Conflict(f"{place} holds {held}, expected {old}") from error
+                self._places[place].promote(place.name, version, expect=None)
 
         self._store_first(move)
         self._write(self._sinks, version)
@@ -132,7 +134,7 @@ class CredentialCopies:
 
         def move(place: Place) -> None:
             backend = self._places[place]
-            if self._at(place, Stage.CURRENT) != version:
+            if self._current(place) != version:
                 return
             if old is not None and self._regained(place, old):
                 backend.promote(place.name, old, expect=version)
@@ -151,7 +153,8 @@ class CredentialCopies:
         Returns:
             The places that were written.
         """
-        empty = [place for place, held in self.current().items() if held is None]
+        shown = self._at_each(self._targets, self._current)
+        empty = [place for place, held in shown.items() if held is None]
         states = self._at_each(self._sinks, self._state)
         bare = [p for p, state in states.items() if state and state.version is None]
         value = self._read(self._store, Stage.CURRENT, version) if empty or bare else None
@@ -209,9 +212,12 @@ class CredentialCopies:
     def _state(self, place: Place) -> SinkState | None:
         return self._sinks[place].inspect(place.name)
 
-    def _at(self, place: Place, stage: Stage) -> UUID | None:
-        held = self._places[place].versions(place.name)
-        return next((one.version for one in held if one.stage is stage), None)
+    def _current(self, place: Place) -> UUID | None:
+        backend = self._places[place]
+        if isinstance(backend, Pointing):
+            return backend.current(place.name)
+        held = backend.versions(place.name)
+        return next((one.version for one in held if one.stage is Stage.CURRENT), None)
 
     def _regained(self, place: Place, version: UUID) -> bool:
         """Whether a place holds a version, be it given back now from the store."""

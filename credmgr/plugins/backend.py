@@ -226,6 +226,19 @@ class Glancing(Protocol):
 
 
 @runtime_checkable
+class Pointing(Protocol):
+    """A session that tells which version readers see at less cost than `versions`. Optional."""
+
+    def current(self, name: Name) -> UUID | None:
+        """The version that `versions` calls current; None where there is none. May be repeated.
+
+        Raises:
+            NotOurs: What is there was not written by credmgr.
+        """
+        ...
+
+
+@runtime_checkable
 class Mending(Protocol):
     """A session that can tell and undo what somebody wrote over one of its copies. Optional.
 

@@ -130,7 +130,7 @@ def _differing(work: Work) -> str:
 
 def _kept(work: Work, version: UUID, stage: Stage) -> Secret | None:
     """A value to prove a refusal with, as the store keeps it; None where it does not."""
-    return work.copies.read(stage, version)[work.credential.store]
+    return work.copies.kept(stage, version)
 
 
 def _end(work: Work, secret_id: str, value: Secret | None) -> Move | Wait | None:

@@ -90,10 +90,11 @@ class Engine:
             SecretRejected: The supplied secret does not log in; nothing was opened.
         """
         with self.leased(name) as lease:
-            self._sessions(self.tools.ledger.enrolled(name).credential)
+            enrolled = self.tools.ledger.enrolled(name)
+            self._sessions(enrolled.credential)
             if supplied is not None:
                 require_fit(self.tools, self.outside, name, supplied, waited_for=False)
-            row = open_rotation(self.tools, name, trigger, lease)
+            row = open_rotation(self.tools, enrolled, trigger, lease)
             return self._advance(row, lease, supplied)
 
     def supply(self, row: Rotation, supplied: Supplied) -> Rotation:
@@ -191,7 +192,7 @@ class Engine:
         trigger = Trigger.FIRST if current is None else Trigger.SCHEDULE
         self._sessions(enrolled.credential)
         _log.info("rotation due", credential=str(name), why=verdict.reason.value)
-        return open_rotation(self.tools, name, trigger, lease)
+        return open_rotation(self.tools, enrolled, trigger, lease)
 
     def _fill(self, credential: Credential, current: Version) -> None:
         """A target that was declared since the last rotation gets its copy."""

@@ -28,15 +28,16 @@ def current_version(tools: Tools, name: Name) -> Version | None:
     return next((one for one in known if one.status is VersionStatus.CURRENT), None)
 
 
-def open_rotation(tools: Tools, name: Name, trigger: Trigger, lease: Lease) -> Rotation:
+def open_rotation(tools: Tools, enrolled: Enrolled, trigger: Trigger, lease: Lease) -> Rotation:
     """Insert a rotation in its first state.
 
     Raises:
         RotationOpen: One is open.
         NotAllowedNow: The credential's status forbids it.
     """
+    name = enrolled.credential.name
     current = current_version(tools, name)
-    _require_status(tools.ledger.enrolled(name), trigger, current)
+    _require_status(enrolled, trigger, current)
     row = _row(name, trigger, current, lease, tools.clock.now())
     text = WORDS[row.trigger]
     facts = {"old_secret_id": row.old_secret_id or "", "trigger": row.trigger.value}

@@ -19,14 +19,17 @@ def strays(work: Work, listed: Iterable[Listed]) -> list[Version]:
     installation's are left alone (I5), and so is whatever has no such label.
     """
     row = work.rotation
-    ours = {f"credmgr-{one.hex}-" for one in work.tools.ledger.rotation_ids(row.credential)}
-    known = {one.secret_id: one for one in work.tools.ledger.versions(row.credential)}
+    known = {one.secret_id: one for one in work.versions.values()}
     used = {one.secret_id for one in known.values() if one.status is VersionStatus.CURRENT}
     used |= {row.old_secret_id or "", row.new_secret_id or ""}
+    unused = [one for one in listed if one.secret_id not in used]
+    if not unused:
+        return []
+    ours = {f"credmgr-{one.hex}-" for one in work.tools.ledger.rotation_ids(row.credential)}
     found = [
         known.get(one.secret_id) or _unknown(work, one)
-        for one in listed
-        if one.secret_id not in used and one.label.rpartition("-")[0] + "-" in ours
+        for one in unused
+        if one.label.rpartition("-")[0] + "-" in ours
     ]
     return [one for one in found if not work.copies.showing(one.id)]
 

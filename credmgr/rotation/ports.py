@@ -156,8 +156,8 @@ class Copies(Protocol):
         """The sinks that can tell, and tell that they do not hold a version as it was written."""
         ...
 
-    def staged(self, version: UUID) -> Secret | None:
-        """The value that the store holds as `next`, if it is `version`."""
+    def kept(self, stage: Stage, version: UUID) -> Secret | None:
+        """The value that the store holds at `stage`, if it is `version`."""
         ...
 
     def read(self, stage: Stage, version: UUID) -> Mapping[Place, Secret | None]:

@@ -64,7 +64,7 @@ def stage(work: Work) -> Move | Wait:
     and the secret is an orphan.
     """
     row = work.rotation
-    value = work.in_hand or work.copies.staged(row.new_version)
+    value = work.in_hand or work.copies.kept(Stage.NEXT, row.new_version)
     if value is None and (shown := places_showing(work, row.new_version)):
         return parked(row, _UNSEEN.format(shown))
     if value is None:

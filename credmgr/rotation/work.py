@@ -115,6 +115,7 @@ class Work:
     tools: Tools
     supplied: Supplied | None = None
     in_hand: Secret | None = None
+    _versions: dict[UUID, Version] | None = None
 
     @property
     def credential(self) -> Credential:
@@ -211,13 +212,22 @@ class Work:
         """
         return timedelta(seconds=1) + max(self.now() - since, timedelta()) / 4
 
+    @property
+    def versions(self) -> Mapping[UUID, Version]:
+        """Every version ever issued; read once, for only who holds the lease writes them."""
+        if self._versions is None:
+            known = self.tools.ledger.versions(self.credential.name)
+            self._versions = {one.id: one for one in known}
+        return self._versions
+
     def version(self, version: UUID | None) -> Version | None:
         """One of the credential's versions, by credmgr's id."""
-        known = self.tools.ledger.versions(self.credential.name)
-        return next((one for one in known if one.id == version), None)
+        return None if version is None else self.versions.get(version)
 
     def _write(self, change: Change) -> None:
         self.tools.ledger.move(change, self.lease)
+        if self._versions is not None:
+            self._versions |= {one.id: one for one in change.versions}
         self.rotation = change.rotation
         if change.clears_request:
             self.rotation = replace(change.rotation, request=Request.NONE)
@@ -227,9 +237,8 @@ class Work:
             return None
         if row.state not in ENDED:
             return row.not_before
-        known = {one.id: one for one in self.tools.ledger.versions(row.credential)}
-        known |= {one.id: one for one in versions}
-        current = next((v for v in known.values() if v.status is VersionStatus.CURRENT), None)
+        known = {**self.versions, **{one.id: one for one in versions}}.values()
+        current = next((one for one in known if one.status is VersionStatus.CURRENT), None)
         answer = due(self.enrolled, current, self.now())
         if isinstance(answer, NotDue):
             return answer.until

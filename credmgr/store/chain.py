@@ -32,7 +32,9 @@ _KEY_ID_HEX: Final = 16
 
 _LOCK: Final = select(meta.c.value).where(meta.c.key == KEY_ROW).with_for_update()
 _KEY: Final = select(meta.c.value).where(meta.c.key == KEY_ROW)
-_HEAD: Final = select(audit.c.sequence, audit.c.mac, audit.c.at).order_by(audit.c.sequence.desc())
+_HEAD: Final = (
+    select(audit.c.sequence, audit.c.mac, audit.c.at).order_by(audit.c.sequence.desc()).limit(1)
+)
 _APPEND: Final = insert(audit)
 _ALL: Final = select(audit).order_by(audit.c.sequence)
 _BATCH: Final = 1000
@@ -72,7 +74,7 @@ def append(connection: Connection, key: bytes, at: datetime, events: Sequence[Ev
     if not events:
         return
     _known(connection.execute(_LOCK).scalar_one_or_none(), key)
-    newest = connection.execute(_HEAD.limit(1)).one_or_none()
+    newest = connection.execute(_HEAD).one_or_none()
     sequence, mac = (newest.sequence, newest.mac) if newest else (0, _BEFORE_FIRST)
     rows = []
     for event in events:
@@ -85,7 +87,7 @@ def append(connection: Connection, key: bytes, at: datetime, events: Sequence[Ev
 
 def head(connection: Connection, at: datetime) -> Checkpoint:
     """The newest record's place and mac; sequence 0 while there is none."""
-    newest = connection.execute(_HEAD.limit(1)).one_or_none()
+    newest = connection.execute(_HEAD).one_or_none()
     if newest is None:
         return Checkpoint(sequence=0, mac=_BEFORE_FIRST, at=utc(at))
     return Checkpoint(sequence=newest.sequence, mac=newest.mac, at=newest.at)
@@ -93,7 +95,7 @@ def head(connection: Connection, at: datetime) -> Checkpoint:
 
 def length(connection: Connection) -> int:
     """How many records there are."""
-    newest = connection.execute(_HEAD.limit(1)).one_or_none()
+    newest = connection.execute(_HEAD).one_or_none()
     return newest.sequence if newest else 0
 
 

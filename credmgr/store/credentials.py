@@ -107,9 +107,12 @@ def postpone(tx: Transaction, name: Name, until: datetime | None) -> None:
 
 
 def follow(tx: Transaction, name: Name, due_at: datetime | None, *, rotation_open: bool) -> None:
-    """Set when to look next after a move; a credential that was retired meanwhile stays so."""
-    values = {"b_name": name, "b_open": rotation_open, "b_due": due_at}
-    tx.connection.execute(_FOLLOW, values)
+    """Set when to look next after a move, and have rules look at once.
+
+    A credential that was retired meanwhile stays so.
+    """
+    due = {"b_open": rotation_open, "b_due": due_at}
+    tx.connection.execute(_FOLLOW, {"b_name": name, "next_look_at": tx.now, **due})
 
 
 def make_due(tx: Transaction, name: Name, now: datetime) -> None:

@@ -162,7 +162,8 @@ def _sqlite(file: Path, busy: timedelta) -> Engine:
     def begin(connection: Connection) -> None:
         # a deferred transaction that reads and then writes may fail without waiting for the lock
         writes = connection.get_execution_options().get(WRITES, False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        driver: Any = connection.connection.driver_connection
+        driver.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return made
 

@@ -214,9 +214,8 @@ def _follow(tx: Transaction, change: Change, due_at: datetime | None) -> None:
         credentials.end(tx, row.credential)
     if change.versions:
         _PUT_VERSION.run(tx.connection, [_values(each, _VERSION) for each in change.versions])
-        subjects.look_at_sharers(tx, (each.fingerprint for each in change.versions))
+        subjects.look_at_sharers(tx, row.credential, change.versions)
         leaks.settle(tx, row.credential, change.versions)
-    subjects.look_now(tx, [row.credential], tx.now)
     if change.entry:
         _write_entry(tx, change.entry)
     if change.withdraws:

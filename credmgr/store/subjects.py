@@ -24,7 +24,7 @@ from credmgr.model.credential import CredentialStatus, Environment, Kind
 from credmgr.model.names import Name
 from credmgr.model.rotation import State
 from credmgr.model.subject import NOTHING, Subject, Topic
-from credmgr.model.version import KeyType, VersionStatus
+from credmgr.model.version import KeyType, Version, VersionStatus
 from credmgr.store.bynames import ByNames
 from credmgr.store.database import Transaction
 from credmgr.store.tables import (
@@ -139,7 +139,8 @@ _OBSERVE: Final = Upsert(observations, ["credential", "topic"], replacing("detai
 _LOOK_NOW: Final = update(credentials).where(credentials.c.name == bindparam("b_name"))
 _LOOK_AT_ALL: Final = update(credentials).where(credentials.c.status == CredentialStatus.ACTIVE)
 _SHARING: Final = select(versions.c.credential).where(
-    versions.c.fingerprint.in_(bindparam("b_prints", expanding=True))
+    versions.c.fingerprint.in_(bindparam("b_prints", expanding=True)),
+    versions.c.credential != bindparam("b_name"),
 )
 _TROUBLED: Final = ByNames(
     lambda among: select(findings.c.credential).where(
@@ -174,11 +175,11 @@ def look_now(tx: Transaction, names: Iterable[str], now: datetime) -> None:
         tx.connection.execute(_LOOK_NOW, rows)
 
 
-def look_at_sharers(tx: Transaction, fingerprints: Iterable[str]) -> None:
-    """The same for whoever has a secret with one of these fingerprints."""
-    prints = sorted({one for one in fingerprints if one})
+def look_at_sharers(tx: Transaction, name: Name, changed: Iterable[Version]) -> None:
+    """The same for whoever else has a secret with the fingerprint of one of these."""
+    prints = sorted({one.fingerprint for one in changed if one.fingerprint})
     if prints:
-        found = tx.connection.execute(_SHARING, {"b_prints": prints}).scalars()
+        found = tx.connection.execute(_SHARING, {"b_name": name, "b_prints": prints}).scalars()
         look_now(tx, found, tx.now)
 
 

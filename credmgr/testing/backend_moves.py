@@ -9,7 +9,7 @@ from credmgr.errors import SecretNotFound
 from credmgr.model.names import Name
 from credmgr.model.secret import Secret
 from credmgr.model.version import Stage
-from credmgr.plugins.backend import SecretBackend
+from credmgr.plugins.backend import Pointing, SecretBackend
 
 Reopen = Callable[[], SecretBackend]
 """Opens a second session with the same store."""
@@ -50,13 +50,15 @@ def everything(backend: SecretBackend, name: Name) -> dict[Stage, tuple[UUID, st
 
 
 def stages(backend: SecretBackend, name: Name) -> dict[Stage, UUID]:
-    """Which version a reader finds at each stage; the list of versions must say the same.
+    """Which version a reader finds at each stage; what tells of versions must say the same.
 
     A backend may drop a superseded version or list it under no stage.
     """
     found = {stage: version for stage, (version, _) in everything(backend, name).items()}
     listed = {held.stage: held.version for held in backend.versions(name) if held.stage}
     assert listed == found
+    if isinstance(backend, Pointing):
+        assert backend.current(name) == found.get(Stage.CURRENT)
     return found
 
 

@@ -6,11 +6,13 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from credmgr.distribution.copies import CredentialCopies
 from credmgr.errors import CredmgrError
+from credmgr.model.version import Stage
 from credmgr.rotation import ending, steps
 from credmgr.rotation.work import Move, Work
 from credmgr.testing.failpoints import Crash, Failpoints
@@ -57,7 +59,12 @@ def nothing_discarded(patch: pytest.MonkeyPatch) -> None:
 
 
 def value_issued_again_instead_of_read(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(CredentialCopies, "staged", lambda *_: None)
+    kept = CredentialCopies.kept
+
+    def none_staged(self: Any, stage: Stage, version: UUID) -> Any:
+        return None if stage is Stage.NEXT else kept(self, stage, version)
+
+    patch.setattr(CredentialCopies, "kept", none_staged)
     patch.setattr(steps, "end_strays", lambda *_: None)
 
 

@@ -23,16 +23,16 @@ from credmgr.backends.aws_secrets_manager.labels import (
     PENDING,
     PLACEHOLDER,
     PLACEHOLDER_LABEL,
-    PLACEHOLDER_TEXT,
     PREVIOUS,
     Shelf,
     stage_of,
     version_of,
 )
 from credmgr.backends.aws_secrets_manager.listing import versions_of
-from credmgr.backends.aws_secrets_manager.options import LIMITS, MARK, MARKED, AwsOptions
+from credmgr.backends.aws_secrets_manager.options import LIMITS, MARK, AwsOptions
 from credmgr.backends.aws_secrets_manager.pace import Pace
 from credmgr.backends.aws_secrets_manager.permissions import permissions_of
+from credmgr.backends.aws_secrets_manager.secrets import Secrets
 from credmgr.backends.aws_secrets_manager.signin import sign_in
 from credmgr.backends.aws_secrets_manager.values import Wrapping
 from credmgr.backends.aws_secrets_manager.wire import Wire
@@ -66,6 +66,7 @@ class AwsBackend:
         self._calls = Calls(context.clock, options.kms_key_id or "aws/secretsmanager")
         self._clients = sign_in(options, context, self._wire, self._calls)
         self._aws = self._clients.secrets
+        self._secrets = Secrets(self._calls, self._aws, options)
         self._wrapping = Wrapping(options.value, options.json_key, options.template)
         self._pace = Pace(context.clock, context.name)
         self._ours: set[str] = set()
@@ -99,7 +100,7 @@ class AwsBackend:
         """
         text = self._wrapping.wrapped(secret)
         where = self._where(name)
-        shelf = self._ready(where)
+        shelf = self._secrets.ready(where)
         held = self._found(where, VersionId=shelf.spelled(version))
         if held is None:
             self._put(where, version, text)
@@ -117,7 +118,7 @@ class AwsBackend:
             NotOurs: The secret does not carry credmgr's mark.
         """
         where = self._where(name)
-        shelf = self._live(where)
+        shelf = self._secrets.live(where)
         if shelf is None:
             raise SecretNotFound(f"{where} has no version {version} to promote")
         if shelf.current is not None:
@@ -142,7 +143,7 @@ class AwsBackend:
             NotOurs: The secret does not carry credmgr's mark.
         """
         where = self._where(name)
-        shelf = self._live(where)
+        shelf = self._secrets.live(where)
         if shelf is None:
             return
         if shelf.current == version:
@@ -159,7 +160,7 @@ class AwsBackend:
             NotOurs: The secret does not carry credmgr's mark.
         """
         where = self._where(name)
-        if self._live(where) is None:
+        if self._secrets.live(where) is None:
             return []
         held = versions_of(self._calls, self._aws, where)
         return sorted(held, key=lambda each: (each.written_at, _AGES[each.stage]), reverse=True)
@@ -176,7 +177,7 @@ class AwsBackend:
             NotOurs: The secret does not carry credmgr's mark.
         """
         where = self._where(name)
-        shelf = self._live(where)
+        shelf = self._secrets.live(where)
         if shelf is None:
             return
         if not shelf.ours:
@@ -188,14 +189,15 @@ class AwsBackend:
                 RemoveReplicaRegions=sorted(shelf.replicas),
             )
         if shelf.current is not None:
-            self._put_placeholder(where, PLACEHOLDER_LABEL)  # AWS may have pruned the first one
+            # anew, for AWS may have pruned the first one
+            self._secrets.put_placeholder(where, PLACEHOLDER_LABEL)
             self._switch(where, shelf, PLACEHOLDER)
         self._clear(where)
         days = self._options.recovery_window.days
         try:
             self._calls.ask(self._aws.delete_secret, SecretId=where, RecoveryWindowInDays=days)
         except Refused:  # so it is when the call was sent twice on its way
-            if self._live(where) is not None:
+            if self._secrets.live(where) is not None:
                 raise
 
     def glance(self, name: Name) -> str:
@@ -204,8 +206,17 @@ class AwsBackend:
         Raises:
             NotOurs: The secret does not carry credmgr's mark.
         """
-        shelf = self._live(self._where(name))
+        shelf = self._secrets.live(self._where(name))
         return (shelf.holder(CURRENT) or "") if shelf is not None else ""
+
+    def current(self, name: Name) -> UUID | None:
+        """The version that is AWSCURRENT, from one description. May be repeated.
+
+        Raises:
+            NotOurs: The secret does not carry credmgr's mark.
+        """
+        shelf = self._secrets.live(self._where(name))
+        return shelf.current if shelf is not None else None
 
     def check(self) -> None:
         """Prove that AWS knows who we are and lets us describe a secret. May be repeated.
@@ -216,7 +227,7 @@ class AwsBackend:
         if self._clients.identity is not None:
             with suppress(BackendUnavailable):  # a closed network may have no way to it
                 self._calls.ask(self._clients.identity.get_caller_identity)
-        self._look(f"{self._options.prefix}{PROBE}")
+        self._secrets.look(f"{self._options.prefix}{PROBE}")
 
     @property
     def ahead(self) -> timedelta | None:
@@ -243,27 +254,10 @@ class AwsBackend:
             raise LimitExceeded(f"the name is longer than {LIMITS.name_length} characters in AWS")
         return where
 
-    def _look(self, where: str) -> Shelf | None:
-        try:
-            answer = self._calls.ask(self._aws.describe_secret, SecretId=where)
-        except SecretNotFound:
-            return None
-        return Shelf.described(answer)
-
-    def _live(self, where: str) -> Shelf | None:
-        """The secret, if there is one that is ours and not scheduled for deletion."""
-        shelf = self._look(where)
-        if shelf is not None and not shelf.ours and not self._options.adopt:
-            raise NotOurs(
-                f"the secret {where} has no tag {MARK}",
-                hint="choose another name, or set `adopt` to take it over",
-            )
-        return None if shelf is None or shelf.deleted else shelf
-
     def _require_mark(self, where: str, arn: str) -> None:
         """Ask for the tags once: the ARN of a secret that was made anew is another one."""
         if arn not in self._ours:
-            self._live(where)
+            self._secrets.live(where)
             self._ours.add(arn)
 
     def _found(self, where: str, **which: str) -> Any | None:
@@ -272,70 +266,16 @@ class AwsBackend:
         except SecretNotFound:
             return None
         except Refused:
-            if self._live(where) is None:
+            if self._secrets.live(where) is None:
                 return None
             raise
 
-    def _ready(self, where: str) -> Shelf:
-        """The secret, made or restored where it must be."""
-        shelf = self._look(where) or self._created(where)
-        if not shelf.ours:
-            self._adopt(where, shelf)
-        if shelf.deleted:
-            shelf = self._restored(where)
-        if shelf.holder(CURRENT) is None:
-            self._put_placeholder(where, CURRENT)
-        self._replicate(where, frozenset(self._options.replica_regions) - shelf.replicas)
-        return shelf
-
-    def _adopt(self, where: str, shelf: Shelf) -> None:
-        if shelf.deleted or not self._options.adopt:
-            raise NotOurs(
-                f"the secret {where} has no tag {MARK}",
-                hint="choose another name, or set `adopt` to take it over",
-            )
-        mark: Any = [{"Key": MARK, "Value": MARKED}]
-        self._calls.ask(self._aws.tag_resource, SecretId=where, Tags=mark)
-
-    def _created(self, where: str) -> Shelf:
-        options = self._options
-        tags = {**options.tags, MARK: MARKED}
-        more: Any = {"KmsKeyId": options.kms_key_id} if options.kms_key_id else {}
-        with suppress(Conflict):  # somebody else was faster: whose it is, the next look tells
-            self._calls.ask(
-                self._aws.create_secret,
-                Name=where,
-                ClientRequestToken=str(PLACEHOLDER),
-                SecretString=PLACEHOLDER_TEXT,
-                Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
-                **more,
-            )
-        return self._seen(where)
-
-    def _seen(self, where: str) -> Shelf:
-        shelf = self._look(where)
-        if shelf is None:
-            raise BackendUnavailable(f"{where} was just there and is not to be seen")
-        return shelf
-
     def _clear(self, where: str) -> None:
-        shelf = self._live(where)
+        shelf = self._secrets.live(where)
         for label in (PREVIOUS, PENDING):
             holder = shelf.holder(label) if shelf is not None else None
             if holder is not None:
                 self._take_off(where, label, holder)
-
-    def _restored(self, where: str) -> Shelf:
-        self._calls.ask(self._aws.restore_secret, SecretId=where)
-        return self._seen(where)
-
-    def _replicate(self, where: str, regions: frozenset[str]) -> None:
-        if regions:
-            self._calls.ask(
-                self._aws.replicate_secret_to_regions,
-                SecretId=where,
-                AddReplicaRegions=[{"Region": region} for region in sorted(regions)],
-            )
 
     def _put(self, where: str, version: UUID, text: str) -> None:
         try:
@@ -353,21 +293,12 @@ class AwsBackend:
             return
         raise Conflict(what)
 
-    def _put_placeholder(self, where: str, label: str) -> None:
-        self._calls.ask(
-            self._aws.put_secret_value,
-            SecretId=where,
-            ClientRequestToken=str(PLACEHOLDER),
-            SecretString=PLACEHOLDER_TEXT,
-            VersionStages=[label],
-        )
-
     def _switch(self, where: str, shelf: Shelf, version: UUID) -> None:
         """Move AWSCURRENT from where the shelf has it; lost against somebody else is `Conflict`."""
         try:
             self._move(where, CURRENT, shelf.holder(CURRENT), shelf.spelled(version))
         except Refused:
-            now = self._live(where)
+            now = self._secrets.live(where)
             current = now.current if now is not None else None
             if current == shelf.current:
                 raise

@@ -150,6 +150,15 @@ class AzureBackend:
         held = [HeldVersion(version, stages.get(version), at) for version, at in written.items()]
         return sorted(held, key=lambda h: (h.written_at, _NEWEST_FIRST[h.stage]), reverse=True)
 
+    def current(self, name: Name) -> UUID | None:
+        """The version that readers get, without a look at what is staged. May be repeated.
+
+        Raises:
+            NotOurs: What is there was not written by credmgr.
+        """
+        held = self._held(self._shelves.newest(self._naming.of(name).main, name))
+        return held[0] if held else None
+
     def delete(self, name: Name) -> None:
         """Disable every version, then soft-delete the name. An absent one is no error.
 

@@ -122,6 +122,14 @@ class VaultBackend:
         """
         return sorted(self._staged(name), key=lambda held: held.written_at, reverse=True)
 
+    def current(self, name: Name) -> UUID | None:
+        """The version that readers see, from one read. May be repeated.
+
+        Raises:
+            NotOurs: What is there was not written by credmgr.
+        """
+        return self._main(name).version
+
     def delete(self, name: Name) -> None:
         """Remove the name with all of its versions, for good. An absent one is no error.
 
