@@ -8,7 +8,7 @@ import resource
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
@@ -24,9 +24,7 @@ from hvac.exceptions import InvalidPath
 from urllib3 import HTTPConnectionPool
 
 from credmgr.logs import configure
-from credmgr.model.names import Name
-from credmgr.model.rotation import State, Trigger
-from credmgr.rotation.runbook import Runbook
+from credmgr.model.rotation import Trigger
 from tests.benchmarks.installed import TARGETS, installed, servers
 from tests.benchmarks.run import Told, timed
 from tests.integration.openbao import ROOT
@@ -271,7 +269,7 @@ def sides(folder: Path) -> Iterator[dict[str, Callable[[], object]]]:
     }
     with (
         servers(targets=targets) as on,
-        closing(installed(folder / "home", on, declared, THREADS)) as app,
+        installed(folder / "home", on, declared, THREADS) as rotating,
         requests.Session() as http,
         ThreadPoolExecutor(THREADS) as pool,
     ):
@@ -279,10 +277,11 @@ def sides(folder: Path) -> Iterator[dict[str, Callable[[], object]]]:
         direct = urllib3.PoolManager(maxsize=THREADS, block=True, retries=False)
         kv = hvac.Client(url=on.vault, token=ROOT, session=http).secrets.kv.v2
         clients: list[Bao] = [ByUrllib3(direct, on.vault), ByHvac(kv)]
-        runbook = Runbook(app.engine)
 
-        def rotate(trigger: Trigger, name: str) -> None:
-            assert runbook.rotate(Name(name), trigger).state is State.DONE
+        def all_of(names: Sequence[str], trigger: Trigger = Trigger.LEAKED) -> None:
+            _all(pool, partial(rotating.begin, trigger=trigger), names)
+            rotating.later()
+            _all(pool, rotating.end, names)
 
         found: dict[str, Callable[[], object]] = {}
         for title, client in zip(BARE, clients, strict=True):
@@ -292,9 +291,8 @@ def sides(folder: Path) -> Iterator[dict[str, Callable[[], object]]]:
                 bare.begin(name)
             found[title] = partial(_all, pool, bare.rotate, others)
         for title, names in ours.items():
-            _all(pool, partial(rotate, Trigger.FIRST), names)
-            # a leaked one has no overlap to wait for
-            found[title] = partial(_all, pool, partial(rotate, Trigger.LEAKED), names)
+            all_of(names, Trigger.FIRST)
+            found[title] = partial(all_of, names)
         yield found
         direct.clear()
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,8 +11,11 @@ from credmgr.backends.azure_key_vault import AzureBackendFactory
 from credmgr.bootstrap import App, build
 from credmgr.cli import home as homes
 from credmgr.manifest import load
+from credmgr.model.clock import SystemClock
 from credmgr.model.names import Name
+from credmgr.model.rotation import State, Trigger
 from credmgr.plugins.backend import BackendFactory
+from credmgr.rotation.runbook import Runbook
 from credmgr.testing.key_vault import StaticToken
 from tests.benchmarks.servers import server
 from tests.integration.aws import REGION
@@ -69,6 +73,40 @@ class Servers:
     azure: Mapping[str, Any]
 
 
+class Leaping(SystemClock):
+    """The machine's clock, and a way to be later at once."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta()
+
+    def now(self) -> datetime:
+        return super().now() + self.ahead
+
+    def monotonic(self) -> timedelta:
+        return super().monotonic() + self.ahead
+
+
+class Rotating:
+    """Rotations of an application, each from its beginning to its end."""
+
+    def __init__(self, app: App, clock: Leaping) -> None:
+        self._app, self._clock = app, clock
+        self._runbook = Runbook(app.engine)
+
+    def begin(self, name: str, trigger: Trigger = Trigger.LEAKED) -> None:
+        """As far as it goes: a leaked one has no overlap, though Key Vault its quarantine."""
+        assert self._runbook.rotate(Name(name), trigger).state in {State.DONE, State.OVERLAP}
+
+    def later(self) -> None:
+        """An hour passes, and with it every quarantine."""
+        self._clock.ahead += timedelta(hours=1)
+
+    def end(self, name: str) -> None:
+        """The rest."""
+        row = self._app.engine.tend(Name(name))
+        assert row is None or row.state is State.DONE
+
+
 @contextmanager
 def servers(*, targets: bool) -> Iterator[Servers]:
     """OpenBao and the sandbox; with targets, moto and the fake Key Vault as well."""
@@ -79,13 +117,14 @@ def servers(*, targets: bool) -> Iterator[Servers]:
         yield Servers(bao.address, said["sandbox"], said.get("aws", {}), said.get("azure", {}))
 
 
+@contextmanager
 def installed(
     folder: Path,
     on: Servers,
     credentials: Mapping[str, Sequence[Name]],
     threads: int,
     wrap: Wrap = lambda factory: factory,
-) -> App:
+) -> Iterator[Rotating]:
     """An application in which credentials are declared, by name, with their targets."""
     homes.make(folder, homes.starter(homes.MANIFEST))
     tokens = (("vault.token", ROOT), ("sandbox.token", on.sandbox["token"]), ("aws.key", AWS_KEY))
@@ -107,6 +146,8 @@ def installed(
         keys = AzureBackendFactory(lambda _auth, _context, _settings: token)
         backends[AWS] = replace(backends[AWS], factory=wrap(backends[AWS].factory))
         backends[AZURE] = replace(backends[AZURE], factory=wrap(keys))
-    app = build(replace(manifest, backends=backends))
+    clock = Leaping()
+    app = build(replace(manifest, backends=backends), clock=clock)
     app.apply(app.plan())
-    return app
+    yield Rotating(app, clock)
+    app.close()
