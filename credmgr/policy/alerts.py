@@ -114,18 +114,25 @@ def _route(desk: Desk, routing: Routing, fresh: Sequence[Raised]) -> None:
     by_key: dict[str, list[Telling]] = {}
     for one in known.values():
         by_key.setdefault(one.key, []).append(one)
-    lasts = _Lasts(desk)
+    lasts, batches = _Lasts(desk), _batches(fresh, routing)
     kept: list[Telling] = []
     dropped: list[Telling] = []
     for raised in fresh:
         before = by_key.get(raised.alert.key, [])
-        after = list(_tellings(raised, before, routing, lasts))
+        batch = batches[raised.alert.title]
+        after = list(_tellings(raised, before, batch, routing, lasts))
         kept += after
         still = {one.channel for one in after}
         dropped += [one for one in before if one.channel not in still]
     desk.put(kept)
     desk.drop(dropped)
     desk.routed(keys)
+
+
+def _batches(fresh: Sequence[Raised], routing: Routing) -> Mapping[str, str]:
+    """By title, the batch of the worst of those that say the same: one message tells them all."""
+    ranked = sorted((one.alert for one in fresh), key=lambda one: one.severity.rank)
+    return {one.title: routing.route(one).pace.group(one) for one in ranked}
 
 
 class _Lasts:
@@ -142,7 +149,7 @@ class _Lasts:
 
 
 def _tellings(
-    raised: Raised, before: Sequence[Telling], routing: Routing, lasts: _Lasts
+    raised: Raised, before: Sequence[Telling], batch: str, routing: Routing, lasts: _Lasts
 ) -> Iterator[Telling]:
     """What every channel knows of an alert, with when it hears of it next.
 
@@ -151,12 +158,11 @@ def _tellings(
     pace = routing.route(raised.alert).pace
     known = {one.channel: one for one in before}
     wanted = routing.to(raised.alert)
-    batch = pace.group(raised.alert)
     for channel in dict.fromkeys((*wanted, *known)):
         if channel not in routing.channels:
             continue
-        told_before = known.get(channel)
-        found = telling(raised, told_before, channel, pace, lasts(channel, batch))
+        so_far = known.get(channel) or Telling(channel, raised.alert.key, batch)
+        found = telling(raised, replace(so_far, batch=batch), pace, lasts(channel, batch))
         if found is None:
             continue
         if channel not in wanted and raised.open:

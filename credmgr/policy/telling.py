@@ -18,7 +18,6 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Final
 
-from credmgr.model.names import Name
 from credmgr.model.outbox import Raised, Telling
 from credmgr.model.routing import Pace
 
@@ -47,25 +46,17 @@ def news(raised: Raised, known: Telling) -> News | None:
     return None if raised.alert.once else News.REMINDER
 
 
-def telling(
-    raised: Raised, known: Telling | None, channel: Name, pace: Pace, last: datetime | None
-) -> Telling | None:
+def telling(raised: Raised, known: Telling, pace: Pace, last: datetime | None) -> Telling | None:
     """What a channel knows of an alert, with when it hears of it next; None to forget it.
 
     Args:
         raised: The alert as it is now.
-        known: What the channel knows so far.
-        channel: The channel.
+        known: What the channel knows so far, and the batch in which it hears more.
         pace: Of the alert's route.
-        last: When the last message of the alert's batch was written.
+        last: When the last message of that batch was written.
     """
     alert = raised.alert
-    known = replace(
-        known or Telling(channel, alert.key, ""),
-        batch=pace.group(alert),
-        ready_at=None,
-        due_at=None,
-    )
+    known = replace(known, ready_at=None, due_at=None)
     what = news(raised, known)
     if what is None:
         return known if known.told_at is not None else None
@@ -83,7 +74,7 @@ def told(raised: Raised, known: Telling, pace: Pace, now: datetime) -> Telling |
     if news(raised, known) is News.ENDED:
         return None
     known = replace(known, told_at=now, digest=raised.digest)
-    return telling(raised, known, known.channel, pace, now)
+    return telling(raised, known, pace, now)
 
 
 def hold(flaps: int, pace: Pace) -> timedelta:

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from credmgr.model.credential import Environment, Window
-from credmgr.model.finding import Finding, Severity
+from credmgr.model.finding import Alert, Finding, Severity
 from credmgr.model.routing import Grouping, Match, Pace, QuietHours, Route
 from credmgr.policy.digest import ITEMS, LISTED
 from credmgr.policy.telling import LONGEST_HOLD, hold
@@ -63,9 +63,10 @@ def test_a_digest_says_how_many_names_the_first_and_carries_the_rest(world: Aler
     world.run(MINUTE)
     (heard,) = world.mail.heard
     assert heard.title == f"{count} alerts for payments, warning at worst: {count} new"
-    lines = heard.body.splitlines()
-    assert lines[0] == "- warning: key-age/0000 is amiss [key-age/0000]"
-    assert lines[LISTED:] == [f"… and {count - LISTED} more; `credmgr findings` lists what is open"]
+    *lines, rest = heard.body.splitlines()
+    assert lines[:2] == ["- warning: key-age/0000 is amiss [key-age/0000]", "  Mend it."]
+    assert lines[2 * LISTED - 2] == f"- warning: key-age/{LISTED - 1:04} is amiss [key-age/0019]"
+    assert rest == f"… and {count - LISTED} more; `credmgr findings` lists what is open"
     assert (heard.key, heard.owner, len(heard.items)) == (
         "digest/payments/warning",
         "payments",
@@ -88,6 +89,66 @@ def test_a_digest_of_several_owners_is_for_none_of_them(world: Alerts) -> None:
     assert both.title == "2 alerts, critical at worst: 2 new"
     assert (both.owner, both.environment, both.severity) == ("", *place.values(), Severity.CRITICAL)
     assert [one.key for one in both.items] == ["scope/a", "scope/b"]
+
+
+TWO_PACKS = ("caseforge.in-production/app", "default.in-production/app")
+
+
+def of_two_packs(world: Alerts) -> tuple[Alert, ...]:
+    """What two rules of different severity say of one cause."""
+    worst, other = TWO_PACKS
+    said = "app: it is an API key in production"
+    return (
+        world.alert(other, title=said, body="What to do: use OAuth"),
+        world.alert(worst, title=said, body="What to do: OAuth!", severity=Severity.CRITICAL),
+    )
+
+
+def test_what_two_packs_say_of_one_cause_is_one_message_until_its_end(world: Alerts) -> None:
+    both = of_two_packs(world)
+    world.raises(*both)
+    world.run(DAY + MINUTE, MINUTE)
+    world.raises(
+        *(
+            replace(one, title=f"Resolved: {one.title}", body="Ended.", resolved=True)
+            for one in both
+        )
+    )
+    world.run(HOUR)
+    opened, reminder, ended = world.mail.heard
+    assert (opened.key, opened.severity, opened.title) == (
+        TWO_PACKS[0],
+        Severity.CRITICAL,
+        "app: it is an API key in production",
+    )
+    assert opened.body == f"What to do: OAuth!\nAlso: warning [{TWO_PACKS[1]}]"
+    assert reminder.title == f"Still open: {opened.title}"
+    assert (ended.title, ended.resolved) == (f"Resolved: {opened.title}", True)
+    assert [[one.key for one in each.items] for each in world.mail.heard] == [[*TWO_PACKS]] * 3
+
+
+def test_a_digest_names_one_cause_once_with_what_to_do(world: Alerts) -> None:
+    world.raises(*of_two_packs(world), world.alert(severity=Severity.CRITICAL, body=""))
+    world.run(MINUTE)
+    (heard,) = world.mail.heard
+    assert heard.body.splitlines() == [
+        f"- critical: app: it is an API key in production [{TWO_PACKS[0]}] [{TWO_PACKS[1]}]",
+        "  What to do: OAuth!",
+        "- critical: key-age/app is amiss [key-age/app]",
+    ]
+    assert heard.title == "3 alerts for payments, critical at worst: 3 new"
+
+
+def test_a_channel_that_hears_of_one_of_the_two_is_told_of_that_one(world: Alerts) -> None:
+    world.channels[PAGER] = Channel()
+    world.routes = (
+        Route(Match(severity=Severity.CRITICAL), (PAGER,), world.pace),
+        Route(Match(), (MAIL,), world.pace),
+    )
+    world.raises(*of_two_packs(world))
+    world.run(HOUR)
+    heard = {name: [one.key for one in said.heard] for name, said in world.channels.items()}
+    assert heard == {PAGER: [TWO_PACKS[0]], MAIL: [TWO_PACKS[1]]}
 
 
 def test_two_messages_of_one_group_are_apart(world: Alerts) -> None:
