@@ -1,5 +1,7 @@
-"""The other end of channels that speak HTTP: it hears everything, and can be in trouble."""
+"""The other end of channels: what speaks HTTP hears everything and can be in trouble; a log."""
 
+import io
+import logging
 import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,7 +12,10 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
+import structlog
+
 from credmgr.errors import ConfigError
+from credmgr.logs import configure
 from credmgr.model.clock import Clock, SystemClock
 from credmgr.model.secret import Secret
 from credmgr.plugins.context import PluginContext
@@ -167,3 +172,16 @@ def http_sink(tls: ssl.SSLContext | None = None) -> Iterator[Sink]:
         yield sink
     finally:
         sink.stop()
+
+
+@contextmanager
+def logging_to(stream: io.StringIO) -> Iterator[None]:
+    """The process's log as the daemon has it, and as it was before."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    configure("INFO", "json", stream)
+    try:
+        yield
+    finally:
+        structlog.reset_defaults()
+        root.handlers[:], root.level = handlers, level

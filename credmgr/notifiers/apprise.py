@@ -57,7 +57,7 @@ class AppriseNotifier:
         kind = _ENDED if alert.resolved else _KINDS[alert.severity]
         said: dict[str, Any] = {
             "body": as_text(alert),
-            "title": one_line(alert.title),
+            "title": one_line(_subject(alert)),
             "notify_type": kind,
             "body_format": "text",
         }
@@ -69,6 +69,11 @@ class AppriseNotifier:
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+def _subject(alert: Alert) -> str:
+    """The title with how bad it is, by which a mailbox can sort; an end says so itself."""
+    return alert.title if alert.resolved else f"[{alert.severity}] {alert.title}"
 
 
 class AppriseNotifierFactory:

@@ -18,7 +18,10 @@ class LogOptions:
 
 
 class LogNotifier:
-    """One log event per alert, also of those that come together; the title is the event."""
+    """One log event per alert, also of those that come together; the title is the event.
+
+    Its level is the alert's severity; that something has ended is for information.
+    """
 
     def __init__(self, name: str) -> None:
         self._log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(
@@ -28,7 +31,7 @@ class LogNotifier:
     def deliver(self, alert: Alert) -> None:
         """Write the alert; a lost log line is the log's matter, so this never fails."""
         for one in alert.items or (alert,):
-            self._writer(one.severity)(
+            self._writer(Severity.INFO if one.resolved else one.severity)(
                 one.title,
                 key=one.key,
                 severity=one.severity.value,

@@ -3,14 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from credmgr.model.audit import Event
 from credmgr.model.credential import Environment
 from credmgr.model.finding import Alert, Finding, NextLook, Settlement, Standing
 from credmgr.model.subject import Subject
+from credmgr.policy.digest import ENDED
 from credmgr.policy.judging import Judgement
 from credmgr.policy.rule import Active, Found
+
+LEFT: Final = "{name} is in the manifest no more, but its secret lives until: credmgr revoke {name}"
+"""What is said instead of `ENDED` of a credential that was only taken out of the manifest."""
 
 
 class Judged(NamedTuple):
@@ -42,9 +46,9 @@ class _Draft:
         facts = {"severity": finding.severity.value, "text": finding.text}
         self.events.append(Event(self.actor, f"finding.{what}", finding.key, facts))
 
-    def tell(self, finding: Finding, *, resolved: bool = False) -> None:
+    def tell(self, finding: Finding, ended: str = "") -> None:
         if finding.exempt_until is None or finding.exempt_until <= self.now:
-            self.alerts.append(alert_of(finding, self.now, resolved=resolved))
+            self.alerts.append(alert_of(finding, self.now, ended))
 
 
 def settle(
@@ -73,9 +77,10 @@ def settle(
             else:
                 moments += _keep(draft, before, finding)
         _look_again(draft, subject, moments)
+    left = {one.name for one, _ in judged if not one.active and one.issued_at is not None}
     for gone in standing.values():
         if gone.rule:
-            _resolve(draft, gone)
+            _resolve(draft, gone, LEFT if gone.credential in left else ENDED)
     return _settlement(draft)
 
 
@@ -152,10 +157,10 @@ def _kept(before: Finding, seen: Finding, now: datetime, *, worse: bool) -> Find
     )
 
 
-def _resolve(draft: _Draft, gone: Finding) -> None:
+def _resolve(draft: _Draft, gone: Finding, how: str) -> None:
     draft.resolved.append(gone)
     draft.note("resolved", gone)
-    draft.tell(gone, resolved=True)
+    draft.tell(gone, how)
 
 
 def _look_again(draft: _Draft, subject: Subject, moments: Sequence[datetime | None]) -> None:
@@ -164,10 +169,10 @@ def _look_again(draft: _Draft, subject: Subject, moments: Sequence[datetime | No
         draft.looks.append(NextLook(subject.name, subject.looks_at, after))
 
 
-def alert_of(finding: Finding, now: datetime, *, resolved: bool = False) -> Alert:
-    """What its owner is told of a finding."""
-    if resolved:
-        title, lines = f"resolved: {finding.text}", ["This is no longer so."]
+def alert_of(finding: Finding, now: datetime, ended: str = "") -> Alert:
+    """What its owner is told of a finding, or how it ended; `{name}` stands for its credential."""
+    if ended:
+        title, lines = f"Resolved: {finding.text}", [ended.format(name=finding.credential)]
     else:
         title, lines = finding.text, [f"What to do: {finding.remedy}", f"Why: {finding.source}"]
         lines.append(f"Seen: credmgr ack {finding.key}")
@@ -188,7 +193,7 @@ def alert_of(finding: Finding, now: datetime, *, resolved: bool = False) -> Aler
         at=now,
         facts=facts,
         environment=Environment(finding.environment) if finding.environment else None,
-        resolved=resolved,
+        resolved=bool(ended),
     )
 
 

@@ -13,10 +13,8 @@ from threading import Event
 from typing import Any
 
 import pytest
-import structlog
 
 from credmgr.errors import NotifierError
-from credmgr.logs import configure
 from credmgr.manifest.references import References
 from credmgr.model.finding import Alert, Severity
 from credmgr.notifiers.alertmanager import AlertmanagerNotifierFactory, AlertmanagerOptions
@@ -27,22 +25,9 @@ from credmgr.plugins.context import PluginContext
 from credmgr.testing import Channel, FakeClock, NotifierContract, Received
 from credmgr.testing.canaries import new_canary
 from credmgr.testing.notifier_contract import HOSTILE_TEXTS
-from tests.channel_world import NoKeys, Sink, channel_context, http_sink
+from tests.channel_world import NoKeys, Sink, channel_context, http_sink, logging_to
 
 TOKEN = f"cnry{secrets.token_hex(20)}"
-
-
-@contextmanager
-def logging_to(stream: io.StringIO) -> Iterator[None]:
-    """The process's log as the daemon has it, and as it was before."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    configure("INFO", "json", stream)
-    try:
-        yield
-    finally:
-        structlog.reset_defaults()
-        root.handlers[:], root.level = handlers, level
 
 
 class TestLogNotifier(NotifierContract):
@@ -60,6 +45,19 @@ class TestLogNotifier(NotifierContract):
             notifier = LogNotifierFactory().open(LogOptions(), context)
             yield Channel(notifier, received)
             notifier.close()
+
+
+def test_the_end_of_something_critical_is_logged_for_information(tmp_path: Path) -> None:
+    stream = io.StringIO()
+    context = PluginContext("ops", tmp_path, FakeClock(), NoKeys(), References(tmp_path))
+    alert = Alert("a/b", Severity.CRITICAL, "payments", "it is so", "", FakeClock().now())
+    with logging_to(stream):
+        notifier = LogNotifierFactory().open(LogOptions(), context)
+        for resolved in (False, True):
+            notifier.deliver(replace(alert, resolved=resolved))
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [one["level"] for one in lines] == ["critical", "info"]
+    assert {one["severity"] for one in lines} == {"critical"}
 
 
 class TestWebhook(NotifierContract):

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import pytest
@@ -14,6 +14,7 @@ from credmgr.model.rotation import State
 from credmgr.model.subject import Subject
 from credmgr.policy import sweep as sweeping
 from credmgr.policy.custom import Custom, Unclear, custom
+from credmgr.policy.digest import ENDED
 from credmgr.policy.judging import Judge
 from credmgr.policy.rule import Active, Found, Nothing, Pack, Rule, Scope
 from credmgr.policy.rules.catalogue import CATALOGUE
@@ -93,7 +94,9 @@ class TestFindings:
         assert old.sweep.tick() == Swept(1, resolved=1)
         assert old.ledger.open == {}
         assert old.actions() == ["finding.resolved"]
-        assert old.told()[0].startswith("resolved: billing/key")
+        (told,) = old.ledger.alerts
+        assert told.title.startswith("Resolved: billing/key")
+        assert told.body == ENDED
         assert old.ledger.subjects_by_name[NAME].looks_at == NOW + 90 * DAY
         old.clock.advance(90 * DAY)
         assert old.sweep.tick() == Swept(1, opened=1)
@@ -124,6 +127,19 @@ class TestFindings:
         old.ledger.change(NAME, active=False)
         assert old.sweep.tick() == Swept(1, resolved=1)
         assert old.ledger.subjects_by_name[NAME].looks_at is None
+
+    @pytest.mark.parametrize(
+        ("issued_at", "said"),
+        [(NOW, "its secret lives until: credmgr revoke billing/key"), (None, ENDED)],
+    )
+    def test_the_end_of_what_was_only_taken_out_of_the_manifest_says_that_its_secret_lives(
+        self, old: World, issued_at: datetime | None, said: str
+    ) -> None:
+        old.ledger.change(NAME, active=False, issued_at=issued_at)
+        old.sweep.tick()
+        (told,) = old.ledger.alerts
+        assert told.resolved
+        assert said in told.body
 
     def test_what_somebody_else_tells_is_found_and_not_told_twice(self) -> None:
         parked = key(rotation=State.OPERATOR, rotation_since=NOW, looks_at=NOW)
@@ -299,7 +315,7 @@ def test_an_alert_says_what_to_do_and_where_it_belongs(old: World) -> None:
     assert "credmgr rotate billing/key" in alert.body
     assert alert.facts["credential"] == NAME
     bare = Finding("audit/broken", Severity.CRITICAL, "x", NOW)
-    ended = alert_of(bare, NOW, resolved=True)
+    ended = alert_of(bare, NOW, ENDED)
     assert (ended.environment, ended.resolved) == (None, True)
 
 

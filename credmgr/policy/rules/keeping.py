@@ -102,7 +102,9 @@ RULES: Final = (
         code="api-key-in-production",
         title="A production service uses OAuth, not an API key.",
         severity=Severity.WARNING,
-        remedy="register an OAuth application and declare {name} as `kind: oauth-client`",
+        remedy="register an OAuth application, declare it as `kind: oauth-client` under a name of"
+        " its own, move the consumers there; then take {name} out of the manifest, apply, and"
+        " credmgr revoke {name}",
         source="CaseForge: API keys are never for a long-running production service",
         look=api_key_in_production,
         reads=("kind", "environment"),

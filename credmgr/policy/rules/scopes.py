@@ -189,7 +189,8 @@ RULES: Final = (
         code="many-scopes",
         title="One credential does not open everything.",
         severity=Severity.WARNING,
-        remedy="split {name} into applications of their own, each with what it needs",
+        remedy="take out of {name} in the manifest what it does not need, and apply; or split it"
+        " into applications of their own",
         source="OWASP NHI5:2025 Overprivileged NHI; NIST SP 800-53 AC-6",
         look=many_scopes,
         reads=("scopes",),
