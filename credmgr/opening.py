@@ -68,7 +68,7 @@ def context_factory(
         clock=clock,
         keys=keyring,
         references=References(manifest.home),
-        workers=manifest.daemon.workers,
+        workers=manifest.daemon.at_once,
     )
     return lambda name: replace(shared, name=name)
 

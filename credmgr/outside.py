@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from threading import Lock
-from typing import Any, Final, Generic, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from credmgr.distribution.copies import CredentialCopies
 from credmgr.distribution.together import on
@@ -20,9 +20,6 @@ from credmgr.plugins.issuer import Issuer
 from credmgr.plugins.notifier import Notifier
 from credmgr.plugins.sink import Sink
 from credmgr.rotation.ports import Ledger
-
-THREADS: Final = 4
-"""Calls to stores at once for each rotation that moves."""
 
 
 class Session(Protocol):
@@ -119,8 +116,7 @@ class OutsideWorld:
         self.notifiers: Sessions[Notifier] = Sessions(
             "notifier", manifest.notifiers, context, lambda _, notifier: notifier
         )
-        workers = manifest.daemon.workers * THREADS
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="copies")
+        self._pool = ThreadPoolExecutor(manifest.daemon.spread, thread_name_prefix="copies")
 
     def issuer(self, credential: Credential) -> Issuer:
         """The session with the credential's issuer."""

@@ -12,6 +12,7 @@ from pydantic import Field
 from credmgr.errors import ManifestError, PluginError
 from credmgr.manifest import Manifest, load
 from credmgr.model.credential import Credential
+from credmgr.model.names import Name
 from credmgr.plugins.backend import Capability, Limits, Mistake
 from credmgr.plugins.context import PluginContext, Reference
 from credmgr.plugins.issuer import IssuerClass, Traits
@@ -75,6 +76,13 @@ class BoxFactory:
 
     def open(self, options: Any, context: PluginContext) -> Any:
         raise NotImplementedError
+
+
+class SpellingFactory(BoxFactory):
+    """Writes two dashes for a slash."""
+
+    def spelled(self, options: BoxOptions, name: Name) -> str:  # noqa: ARG002 (protocol)
+        return name.replace("/", "--")
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +182,7 @@ class FakePlugins:
             BACKENDS: {
                 "box": BoxFactory(),
                 "small": BoxFactory(name_length=12),
+                "dashes": SpellingFactory(name_length=17),
                 "broken": PluginError("the plugin 'broken' does not load", hint="reinstall it"),
             },
             SINKS: {"paper": PaperFactory()},

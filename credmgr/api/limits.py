@@ -21,7 +21,5 @@ IDLE: Final = timedelta(seconds=30)
 """How long a connection may stay open without a request."""
 LAST_WORDS: Final = timedelta(seconds=3)
 """How long requests that are under way are waited for at the end."""
-WORKERS: Final = 16
-"""Calls that wait for a backend, an issuer or the state database at once."""
 QUEUE: Final = 256
-"""Further calls that wait for such a worker; one more is told to come again."""
+"""Calls that wait for one of the `API_THREADS`; one more is told to come again."""

@@ -5,8 +5,9 @@ from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
-from credmgr.api.limits import QUEUE, WORKERS
+from credmgr.api.limits import QUEUE
 from credmgr.api.problems import unavailable
+from credmgr.manifest.manifest import API_THREADS
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -15,7 +16,7 @@ R = TypeVar("R")
 class Work:
     """Threads for what waits on a backend, an issuer or the state database."""
 
-    def __init__(self, workers: int = WORKERS, queue: int = QUEUE) -> None:
+    def __init__(self, workers: int = API_THREADS, queue: int = QUEUE) -> None:
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="api")
         self._most = workers + queue
         self._under_way = 0

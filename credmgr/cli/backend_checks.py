@@ -6,9 +6,17 @@ from typing import Final
 
 from credmgr.cli.verdicts import Check, Verdict
 from credmgr.errors import CredmgrError
+from credmgr.manifest.manifest import Configured
 from credmgr.model.names import Name
 from credmgr.outside import Sealing
-from credmgr.plugins.backend import Limits, Permission, Permissions, SecretBackend, Timed
+from credmgr.plugins.backend import (
+    BackendFactory,
+    Permission,
+    Permissions,
+    SecretBackend,
+    Timed,
+    spelled,
+)
 
 SKEW: Final = timedelta(seconds=60)
 """A server whose clock differs by more than this signs in and expires at other times than we do."""
@@ -17,21 +25,24 @@ NAMED: Final = 3
 
 
 def looks(
-    name: Name, backend: SecretBackend, limits: Limits, names: Sequence[Name]
+    name: Name,
+    backend: SecretBackend,
+    configured: Configured[BackendFactory],
+    names: Sequence[Name],
 ) -> Iterator[Check]:
     """Permissions, clock, limits and sealed values, as far as the backend has them.
 
     Args:
         name: What the manifest calls the backend.
         backend: A session that works.
-        limits: What its factory declares.
+        configured: Its factory and options.
         names: The names that credentials use there.
     """
     if isinstance(backend, Permissions):
         yield from _permissions(f"backend {name} permissions", backend, names)
     if isinstance(backend, Timed) and backend.ahead is not None:
         yield _clock(f"backend {name} clock", backend.ahead)
-    yield _limits(f"backend {name} limits", limits, names)
+    yield _limits(f"backend {name} limits", configured, names)
     if isinstance(backend, Sealing):
         yield _values(f"backend {name} values", backend, names)
 
@@ -72,8 +83,10 @@ def _clock(subject: str, ahead: timedelta) -> Check:
     return Check(subject, Verdict.WARN, detail, "use NTP here and there")
 
 
-def _limits(subject: str, limits: Limits, names: Sequence[Name]) -> Check:
-    longest = max((len(name) for name in names), default=0)
+def _limits(subject: str, configured: Configured[BackendFactory], names: Sequence[Name]) -> Check:
+    factory, options = configured.factory, configured.options
+    limits = factory.limits
+    longest = max((len(spelled(factory, options, name)) for name in names), default=0)
     detail = (
         f"values to {limits.value_bytes:,} bytes, names to {limits.name_length} characters;"
         f" {len(names)} in use, the longest has {longest}"

@@ -112,8 +112,7 @@ class Checkup:
             return
         places = {place for one in self._credentials for place in one.places}
         names = sorted(place.name for place in places if place.backend == name)
-        limits = manifest.backends[name].factory.limits
-        self._found += looks(name, world.backends[name], limits, names)
+        self._found += looks(name, world.backends[name], manifest.backends[name], names)
 
     def _write_nothing(self, store: Store) -> None:
         """A write transaction with nothing in it."""

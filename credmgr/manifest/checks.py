@@ -5,21 +5,21 @@ a rule needs no more than texts it looks at the raw data, so that it speaks up e
 that has other mistakes.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from ipaddress import ip_address
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from credmgr.errors import InvalidName, Problem
 from credmgr.manifest.draft import Draft
 from credmgr.manifest.durations import format_duration
 from credmgr.manifest.forms import is_scope, name_mistake, nearest
 from credmgr.manifest.leaks import shown
+from credmgr.manifest.place_checks import PLACE_CHECKS
 from credmgr.manifest.schema import NAMED
 from credmgr.manifest.tree import Spot, Trail
-from credmgr.model.credential import Credential, Drift, Kind, Place
+from credmgr.manifest.walking import Check, grants, mappings, routes, texts, unknown, written
+from credmgr.model.credential import Kind
 from credmgr.model.names import Name
-
-Check: TypeAlias = Callable[[Draft], Iterator[Problem]]
 
 
 def names_are_in_the_grammar(draft: Draft) -> Iterator[Problem]:
@@ -34,64 +34,8 @@ def names_are_in_the_grammar(draft: Draft) -> Iterator[Problem]:
 
 def issuers_exist(draft: Draft) -> Iterator[Problem]:
     """Every credential's issuer is declared."""
-    for at, entry in _mappings(draft, "credentials"):
-        yield from _unknown(draft, ["issuers"], entry.get("issuer"), (*at, "issuer"))
-
-
-def sinks_are_not_called_as_backends(draft: Draft) -> Iterator[Problem]:
-    """A target's name says where it is, so backends and sinks share one name space."""
-    for name in draft.section("sinks"):
-        if name in draft.section("backends"):
-            what = f"{shown(name, 'this name')} is declared as a backend too"
-            other = draft.tree.key(("backends", name))
-            yield draft.tree.key(("sinks", name)).problem(what, f"rename one; see {other}")
-
-
-def stores_exist(draft: Draft) -> Iterator[Problem]:
-    """Every store is in a backend that is declared."""
-    for at, entry in _mappings(draft, "credentials"):
-        store: Any = entry.get("store")
-        if isinstance(store, dict):
-            yield from _not_there(
-                draft, "backends", store.get("backend"), (*at, "store", "backend")
-            )
-        else:
-            yield from _not_there(draft, "backends", store, (*at, "store"))
-
-
-def targets_exist(draft: Draft) -> Iterator[Problem]:
-    """Every target is in a backend or sink that is declared, and called what it is."""
-    for trail, target in _targets(draft):
-        if isinstance(target, dict):
-            for section in ("backends", "sinks"):
-                key = section.removesuffix("s")
-                yield from _not_there(draft, section, target.get(key), (*trail, key))
-        else:
-            sections = ["backends", *(["sinks"] if draft.section("sinks") else [])]
-            yield from _unknown(draft, sections, target, trail)
-
-
-def _not_there(draft: Draft, section: str, name: Any, trail: Trail) -> Iterator[Problem]:
-    """A name that is not in its section; in the other of the two it is told so."""
-    other = "sinks" if section == "backends" else "backends"
-    if (
-        isinstance(name, str)
-        and name in draft.section(other)
-        and name not in draft.section(section)
-    ):
-        word = other.removesuffix("s")
-        fix = f"write {{{word}: {name}}}" if "targets" in trail else "a sink cannot be read back"
-        yield draft.tree.at(trail).problem(f"{shown(name, 'this')} is a {word}", fix)
-    else:
-        yield from _unknown(draft, [section], name, trail)
-
-
-def sinks_are_not_imported_from(draft: Draft) -> Iterator[Problem]:
-    """What cannot be read cannot be imported."""
-    for trail, target in _targets(draft):
-        if isinstance(target, dict) and target.get("drift") == Drift.IMPORT and "sink" in target:
-            spot = draft.tree.at((*trail, "drift"))
-            yield spot.problem("a sink cannot be read back", "write `report` or `repair`")
+    for at, entry in mappings(draft, "credentials"):
+        yield from unknown(draft, ["issuers"], entry.get("issuer"), (*at, "issuer"))
 
 
 def tokens_can_be_had(draft: Draft) -> Iterator[Problem]:
@@ -111,27 +55,17 @@ def tokens_can_be_had(draft: Draft) -> Iterator[Problem]:
 
 def granted_credentials_exist(draft: Draft) -> Iterator[Problem]:
     """Every grant is for a credential that is declared."""
-    for trail, grant in _grants(draft):
+    for trail, grant in grants(draft):
         where = (*trail, "credential")
-        yield from _unknown(draft, ["credentials"], grant.get("credential"), where)
-
-
-def _unknown(draft: Draft, sections: Sequence[str], name: Any, trail: Trail) -> Iterator[Problem]:
-    declared = {known for section in sections for known in draft.section(section)}
-    if isinstance(name, str) and name and name not in declared:
-        sort = " or ".join(section.removesuffix("s") for section in sections)
-        what = f"no {sort} {shown(name, 'of this name')}"
-        known = ", ".join(shown(other, "…") for other in sorted(declared)[:8])
-        fix = nearest(name, declared) or (f"declared: {known}" if known else None)
-        yield draft.tree.at(trail).problem(what, fix)
+        yield from unknown(draft, ["credentials"], grant.get("credential"), where)
 
 
 def scopes_are_in_the_catalogue(draft: Draft) -> Iterator[Problem]:
     """A credential asks only for scopes that its issuer has, where the issuer tells them."""
-    for at, entry in _mappings(draft, "credentials"):
+    for at, entry in mappings(draft, "credentials"):
         issuer = draft.issuers.get(str(entry.get("issuer")))
         catalogue = issuer.factory.traits(issuer.options).catalogue if issuer else {}
-        for number, scope in _texts(entry.get("scopes")):
+        for number, scope in texts(entry.get("scopes")):
             if catalogue and is_scope(scope) and scope not in catalogue:
                 fix = nearest(scope, catalogue) or f"it has {', '.join(sorted(catalogue))}"
                 spot = draft.tree.at((*at, "scopes", number))
@@ -141,11 +75,11 @@ def scopes_are_in_the_catalogue(draft: Draft) -> Iterator[Problem]:
 def granted_scopes_are_the_credentials(draft: Draft) -> Iterator[Problem]:
     """A grant gives no scope that its credential does not have."""
     credentials = draft.section("credentials")
-    for trail, grant in _grants(draft):
+    for trail, grant in grants(draft):
         credential = credentials.get(str(grant.get("credential")))
         if isinstance(credential, dict) and credential.get("scopes"):
-            held = {scope for _, scope in _texts(credential["scopes"])}
-            for number, scope in _texts(grant.get("scopes")):
+            held = {scope for _, scope in texts(credential["scopes"])}
+            for number, scope in texts(grant.get("scopes")):
                 if scope not in held:
                     fix = nearest(scope, held) or f"it has {', '.join(sorted(held))}"
                     what = f"the credential has no scope {shown(scope, 'like this')}"
@@ -156,7 +90,7 @@ def grants_can_be_used(draft: Draft) -> Iterator[Problem]:
     """One grant per credential; tokens only of OAuth clients; scopes only with tokens."""
     credentials = draft.section("credentials")
     seen: set[tuple[Any, str]] = set()
-    for trail, grant in _grants(draft):
+    for trail, grant in grants(draft):
         name, read = grant.get("credential"), grant.get("read")
         entry = credentials.get(str(name))
         tokens = isinstance(read, list) and "token" in read
@@ -175,7 +109,7 @@ def grants_can_be_used(draft: Draft) -> Iterator[Problem]:
 def consumers_are_told_apart(draft: Draft) -> Iterator[Problem]:
     """No two consumers have one user on this machine, and none has two."""
     first: dict[Any, Spot] = {}
-    for at, entry in _mappings(draft, "consumers"):
+    for at, entry in mappings(draft, "consumers"):
         known = [(key, entry[key]) for key in ("uid", "user") if entry.get(key) is not None]
         if len(known) > 1:
             spot = draft.tree.key((*at, "user"))
@@ -204,17 +138,17 @@ def channels_exist(draft: Draft) -> Iterator[Problem]:
     """Alerts go to notifiers that are declared."""
     routing = draft.section("alerts")
     places: list[tuple[Trail, Any]] = [(("alerts", "default"), routing.get("default"))]
-    for number, route in _routes(draft):
+    for number, route in routes(draft):
         places.append((("alerts", "routes", number, "to"), route.get("to")))
     for trail, names in places:
-        for number, name in _texts(names):
-            yield from _unknown(draft, ["notifiers"], name, (*trail, number))
+        for number, name in texts(names):
+            yield from unknown(draft, ["notifiers"], name, (*trail, number))
 
 
 def routes_can_be_reached(draft: Draft) -> Iterator[Problem]:
     """After a route that takes every alert there is none."""
     taken: Spot | None = None
-    for number, route in _routes(draft):
+    for number, route in routes(draft):
         spot = draft.tree.at(("alerts", "routes", number))
         if taken is not None:
             what = "no alert comes to this route: one before it takes them all"
@@ -225,7 +159,7 @@ def routes_can_be_reached(draft: Draft) -> Iterator[Problem]:
 
 def client_ids_fit_the_kind(draft: Draft) -> Iterator[Problem]:
     """An OAuth client has a client id, an API key has none."""
-    for at, entry in _mappings(draft, "credentials"):
+    for at, entry in mappings(draft, "credentials"):
         kind = entry.get("kind")
         if kind == Kind.OAUTH_CLIENT and "client_id" not in entry:
             fix = "add `client_id: …`, as the issuer shows it"
@@ -238,7 +172,7 @@ def client_ids_fit_the_kind(draft: Draft) -> Iterator[Problem]:
 def client_ids_are_not_shared(draft: Draft) -> Iterator[Problem]:
     """Two credentials with one client id at one issuer would revoke each other's secrets."""
     first: dict[tuple[str, str], str] = {}
-    for at, entry in _mappings(draft, "credentials"):
+    for at, entry in mappings(draft, "credentials"):
         key = (str(entry.get("issuer")), entry.get("client_id"))
         if isinstance(key[1], str):
             other = first.setdefault((key[0], key[1]), str(at[1]))
@@ -264,24 +198,13 @@ def accounts_are_not_shared(draft: Draft) -> Iterator[Problem]:
             yield spot.problem(what, f"give it another name there; see {other}")
 
 
-def places_are_not_shared(draft: Draft) -> Iterator[Problem]:
-    """No two copies are written to one place."""
-    first: dict[Place, Spot] = {}
-    for credential in draft.credentials.values():
-        for spot, place in placed(draft, credential):
-            if place in first:
-                what = f"`{place}` is written by another copy already"
-                yield spot.problem(what, f"see {first[place]}")
-            first.setdefault(place, spot)
-
-
 def overlap_is_long_enough(draft: Draft) -> Iterator[Problem]:
     """The overlap has an order, covers the issuer's propagation and ends before the next one."""
     for name, credential in draft.credentials.items():
         overlap, every = credential.policy.overlap, credential.policy.schedule.every
         at: Trail = ("credentials", name, "rotation", "overlap")
         minimum = format_duration(overlap.minimum)
-        spot = _written(draft, (*at, "minimum"))
+        spot = written(draft, (*at, "minimum"))
         if overlap.minimum > overlap.maximum:
             maximum = format_duration(overlap.maximum)
             yield spot.problem(f"the overlap's minimum {minimum} is above its maximum {maximum}")
@@ -299,7 +222,7 @@ def overlap_is_long_enough(draft: Draft) -> Iterator[Problem]:
 
 def manual_has_no_schedule(draft: Draft) -> Iterator[Problem]:
     """`manual: true` stands alone."""
-    for at, entry in _mappings(draft, "credentials"):
+    for at, entry in mappings(draft, "credentials"):
         rotation = entry.get("rotation")
         if isinstance(rotation, dict) and rotation.get("manual") is True:
             for key in sorted(rotation.keys() & {"every", "cron"}):
@@ -307,77 +230,9 @@ def manual_has_no_schedule(draft: Draft) -> Iterator[Problem]:
                 yield spot.problem(f"`{key}` stands beside `manual: true`", "take one of them out")
 
 
-def names_fit_every_place(draft: Draft) -> Iterator[Problem]:
-    """No copy has a name longer than its backend or sink takes."""
-    most = {name: one.factory.limits.name_length for name, one in draft.sinks.items()}
-    most |= {name: one.factory.limits.name_length for name, one in draft.backends.items()}
-    for credential in draft.credentials.values():
-        for spot, place in placed(draft, credential):
-            takes = most.get(place.backend)
-            if takes is not None and len(place.name) > takes:
-                what = f"the name is {len(place.name)} characters long"
-                word = "backend" if place.backend in draft.backends else "sink"
-                fix = f"write {{{word}: {place.backend}, name: …}}"
-                yield spot.problem(f"{what}, `{place.backend}` takes {takes}", fix)
-
-
-def _written(draft: Draft, trail: Trail) -> Spot:
-    tree = draft.tree
-    return tree.at(trail) if tree.knows(trail) else tree.key(trail)
-
-
-def placed(draft: Draft, credential: Credential) -> Iterator[tuple[Spot, Place]]:
-    """Every copy of a credential, with where the manifest asks for it."""
-    at: Trail = ("credentials", credential.name)
-    yield draft.tree.at((*at, "store")), credential.store
-    for number, target in enumerate(credential.targets):
-        yield draft.tree.at((*at, "targets", number)), target.place
-    for number, token in enumerate(draft.tokens.get(credential.name, ())):
-        yield draft.tree.at((*at, "tokens", number)), token.place
-
-
-def _mappings(draft: Draft, section: str) -> Iterator[tuple[Trail, dict[str, Any]]]:
-    for name, entry in draft.section(section).items():
-        if isinstance(entry, dict):
-            yield (section, name), entry
-
-
-def _targets(draft: Draft) -> Iterator[tuple[Trail, Any]]:
-    """Whatever is to be written somewhere: copies of secrets, and tokens."""
-    for at, entry in _mappings(draft, "credentials"):
-        for key in ("targets", "tokens"):
-            placed: Any = entry.get(key)
-            for number, target in enumerate(placed if isinstance(placed, list) else ()):
-                yield (*at, key, number), target
-
-
-def _routes(draft: Draft) -> Iterator[tuple[int, dict[str, Any]]]:
-    routes = draft.section("alerts").get("routes")
-    for number, route in enumerate(routes if isinstance(routes, list) else ()):
-        if isinstance(route, dict):
-            yield number, route
-
-
-def _grants(draft: Draft) -> Iterator[tuple[Trail, dict[str, Any]]]:
-    for at, entry in _mappings(draft, "consumers"):
-        grants = entry.get("grants")
-        for number, grant in enumerate(grants if isinstance(grants, list) else ()):
-            if isinstance(grant, dict):
-                yield (*at, "grants", number), grant
-
-
-def _texts(items: Any) -> Iterable[tuple[int, str]]:
-    listed = items if isinstance(items, list) else ()
-    return [(number, item) for number, item in enumerate(listed) if isinstance(item, str)]
-
-
 CHECKS: Final[tuple[Check, ...]] = (
     names_are_in_the_grammar,
     issuers_exist,
-    sinks_are_not_called_as_backends,
-    stores_exist,
-    targets_exist,
-    sinks_are_not_imported_from,
     tokens_can_be_had,
     granted_credentials_exist,
     scopes_are_in_the_catalogue,
@@ -390,8 +245,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     client_ids_fit_the_kind,
     client_ids_are_not_shared,
     accounts_are_not_shared,
-    places_are_not_shared,
     overlap_is_long_enough,
     manual_has_no_schedule,
-    names_fit_every_place,
+    *PLACE_CHECKS,
 )

@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from credmgr.errors import Problem
 from credmgr.manifest import building
-from credmgr.manifest.checks import placed
 from credmgr.manifest.draft import Draft
 from credmgr.manifest.manifest import Configured
+from credmgr.manifest.walking import placed
 
 _FILE: Final = "file:"
 _SQLITE: Final = "sqlite:///"

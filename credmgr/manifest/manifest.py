@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from credmgr.manifest.tree import Spot
 from credmgr.model.consumer import Consumer
@@ -18,6 +18,11 @@ from credmgr.plugins.notifier import NotifierFactory
 from credmgr.plugins.sink import SinkFactory
 
 F = TypeVar("F")
+
+API_THREADS: Final = 16
+"""Requests to the API that are worked on at once."""
+_PLACES: Final = 4
+"""Calls to stores at once for each rotation that moves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,20 @@ class DaemonSettings:
     drain: timedelta = timedelta(seconds=30)
     lease: timedelta = timedelta(seconds=60)
     copies: timedelta = timedelta(minutes=15)
+
+    @property
+    def spread(self) -> int:
+        """How many copies of all rotations are written at once."""
+        return self.workers * _PLACES
+
+    @property
+    def at_once(self) -> int:
+        """How many threads may use one session at once.
+
+        Those of rotations, of what these spread to, of the looks at copies, of tokens and of the
+        API.
+        """
+        return 3 * self.workers + self.spread + API_THREADS
 
 
 @dataclass(frozen=True, slots=True)

@@ -292,3 +292,17 @@ class BackendFactory(Protocol):
             BackendError: The store cannot be used.
         """
         ...
+
+
+@runtime_checkable
+class Spelling(Protocol):
+    """A factory whose backend does not take names as they are written. Optional."""
+
+    def spelled(self, options: Any, name: Name) -> str:
+        """The longest name under which anything of `name` is kept there."""
+        ...
+
+
+def spelled(factory: object, options: Any, name: Name) -> str:
+    """A name as a backend spells it, which `Limits.name_length` bounds."""
+    return factory.spelled(options, name) if isinstance(factory, Spelling) else name

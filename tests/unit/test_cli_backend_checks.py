@@ -10,15 +10,17 @@ import pytest
 from credmgr.cli.backend_checks import looks
 from credmgr.cli.verdicts import Check, Verdict
 from credmgr.errors import AccessDenied, CorruptSecret
+from credmgr.manifest.manifest import Configured
 from credmgr.model.names import Name
 from credmgr.model.secret import Secret
-from credmgr.plugins.backend import Limits, Permission
+from credmgr.plugins.backend import BackendFactory, Limits, Permission
 from credmgr.plugins.clocks import ServerClock
 from credmgr.testing import FakeClock
-from credmgr.testing.memory_backend import MemoryBackend
+from credmgr.testing.memory_backend import MemoryBackend, MemoryBackendFactory
 
 BACKEND, NAMES = Name("far"), [Name(f"key/{number}") for number in range(5)]
-LIMITS = Limits(value_bytes=1000, name_length=20)
+FACTORY = MemoryBackendFactory(Limits(value_bytes=1000, name_length=20))
+CONFIGURED: Configured[BackendFactory] = Configured("memory", FACTORY, FACTORY.options())
 
 
 class Telling(MemoryBackend):
@@ -43,7 +45,7 @@ class Sealed(MemoryBackend):
 
 
 def told(backend: Any) -> dict[str, Check]:
-    found = list(looks(BACKEND, backend, LIMITS, NAMES))
+    found = list(looks(BACKEND, backend, CONFIGURED, NAMES))
     return {f"{one.subject.removeprefix('backend far ')} {one.verdict}": one for one in found}
 
 

@@ -279,6 +279,17 @@ CASES = [
         id="name_too_long_for_a_backend",
     ),
     pytest.param(
+        "local: {plugin: box, path: secrets}",
+        "local: {plugin: dashes}",
+        [
+            (
+                "14:12: the name is 18 characters long as it is spelled there, `local` takes 17;"
+                " write {backend: local, name: …}"
+            )
+        ],
+        id="name_too_long_as_a_backend_spells_it",
+    ),
+    pytest.param(
         "credentials:",
         (
             "consumers: {billing: {owner: o, grants: [{credential: caseforge/api-kex, "

@@ -6,13 +6,14 @@ from typing import Any
 
 from azure.core.credentials import TokenCredential
 
-from credmgr.backends.azure_key_vault.naming import Naming
+from credmgr.backends.azure_key_vault.naming import STAGED, Naming, spelled
 from credmgr.backends.azure_key_vault.options import AzureAuth, AzureOptions, mistakes_in
 from credmgr.backends.azure_key_vault.session import AzureBackend
 from credmgr.backends.azure_key_vault.shelves import Shelves
 from credmgr.backends.azure_key_vault.sign_in import credential_of
 from credmgr.backends.azure_key_vault.vault import LIMITS, Vault, pipeline_settings
 from credmgr.errors import ConfigError
+from credmgr.model.names import Name
 from credmgr.plugins.backend import Capability, Mistake
 from credmgr.plugins.context import PluginContext
 
@@ -36,6 +37,10 @@ class AzureBackendFactory:
     def validate(self, options: AzureOptions) -> Iterable[Mistake]:
         """Addresses, tags, and that the way of signing in has what it needs and nothing else."""
         return mistakes_in(options)
+
+    def spelled(self, options: AzureOptions, name: Name) -> str:
+        """The name of the object that holds what is staged: the longer one of two."""
+        return f"{options.prefix}{spelled(name)}{STAGED}"
 
     def open(self, options: AzureOptions, context: PluginContext) -> AzureBackend:
         """A session; connects lazily.
