@@ -61,7 +61,7 @@ class BoxOptions:
 
 class BoxFactory:
     options = BoxOptions
-    capabilities = frozenset({Capability.CAS})
+    capabilities = frozenset({Capability.CAS, Capability.VERSIONS})
 
     def __init__(self, name_length: int = 120) -> None:
         self.limits = Limits(value_bytes=65_536, name_length=name_length)
@@ -76,6 +76,12 @@ class BoxFactory:
 
     def open(self, options: Any, context: PluginContext) -> Any:
         raise NotImplementedError
+
+
+class ForgetfulFactory(BoxFactory):
+    """Keeps the newest value only."""
+
+    capabilities = frozenset({Capability.CAS})
 
 
 class SpellingFactory(BoxFactory):
@@ -183,6 +189,7 @@ class FakePlugins:
                 "box": BoxFactory(),
                 "small": BoxFactory(name_length=12),
                 "dashes": SpellingFactory(name_length=17),
+                "forgetful": ForgetfulFactory(),
                 "broken": PluginError("the plugin 'broken' does not load", hint="reinstall it"),
             },
             SINKS: {"paper": PaperFactory()},

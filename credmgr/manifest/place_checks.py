@@ -10,7 +10,7 @@ from credmgr.manifest.manifest import Configured
 from credmgr.manifest.tree import Spot, Trail
 from credmgr.manifest.walking import Check, mappings, placed, targets, unknown
 from credmgr.model.credential import Drift, Place
-from credmgr.plugins.backend import spelled
+from credmgr.plugins.backend import Capability, spelled
 
 
 def sinks_are_not_called_as_backends(draft: Draft) -> Iterator[Problem]:
@@ -32,6 +32,16 @@ def stores_exist(draft: Draft) -> Iterator[Problem]:
             )
         else:
             yield from _not_there(draft, "backends", store, (*at, "store"))
+
+
+def stores_keep_versions(draft: Draft) -> Iterator[Problem]:
+    """What keeps only one value cannot be a store: an aborted rotation could not go back."""
+    for credential in draft.credentials.values():
+        one = draft.backends.get(credential.store.backend)
+        if one is not None and Capability.VERSIONS not in one.factory.capabilities:
+            spot, place = next(placed(draft, credential))
+            what = f"`{place.backend}` keeps no earlier value, so it can be no store"
+            yield spot.problem(what, "make it a target")
 
 
 def targets_exist(draft: Draft) -> Iterator[Problem]:
@@ -100,6 +110,7 @@ def names_fit_every_place(draft: Draft) -> Iterator[Problem]:
 PLACE_CHECKS: Final[tuple[Check, ...]] = (
     sinks_are_not_called_as_backends,
     stores_exist,
+    stores_keep_versions,
     targets_exist,
     sinks_are_not_imported_from,
     places_are_not_shared,

@@ -19,7 +19,8 @@ class Capability(StrEnum):
     CAS = "cas"
     """`promote` compares and sets in one step; without it a quarantine comes before destruction."""
     VERSIONS = "versions"
-    """Earlier values stay readable until discarded, so that a rollback needs no second write."""
+    """The value before the current one stays readable until discarded, so that an aborted rotation
+    can go back. A store must have it."""
     SOFT_DELETE = "soft-delete"
     """`delete` can be undone for a time."""
 

@@ -23,9 +23,10 @@ from credmgr.testing.backend_extremes import ExtremeChecks
 from credmgr.testing.backend_faults import FaultChecks
 from credmgr.testing.backend_life import LifeChecks
 from credmgr.testing.backend_moves import Plant, Reopen
+from credmgr.testing.backend_options import OptionalChecks
 
 
-class BackendContract(LifeChecks, ExtremeChecks, FaultChecks):
+class BackendContract(LifeChecks, ExtremeChecks, OptionalChecks, FaultChecks):
     """Subclass it, set `factory`, give the fixture `backend`; override what else applies.
 
     Attributes:

@@ -43,6 +43,10 @@ HOSTILE_VALUES: Final = {
 }
 
 
+NEIGHBOURS: Final = ("/a", "-a", "/a/b", "-next", "/next", "--a", "-/a", "-", "--next--")
+"""Ends of names that a careless spelling, or what is kept beside a name, would make the same."""
+
+
 class ExtremeChecks:
     """Mixed into `BackendContract`, which has the fixtures."""
 
@@ -99,7 +103,7 @@ class ExtremeChecks:
     # --- names and values
 
     def test_a_name_and_names_below_it_are_apart(self, backend: SecretBackend, name: Name) -> None:
-        names = [name, Name(f"{name}/a"), Name(f"{name}-a"), Name(f"{name}/a/b")]
+        names = [name, *(Name(f"{name}{end}") for end in NEIGHBOURS)]
         versions = [promoted(backend, each, each) for each in names]
         assert [backend.read(each).version for each in names] == versions
         assert [backend.read(each).secret.reveal() for each in names] == names

@@ -262,12 +262,13 @@ class FaultChecks:
 
 
 def _each_harmed(methods: Sequence[str]) -> Iterator[tuple[int, Harm]]:
-    """Every request with one harm, in turn; what may write besides with its answer lost."""
-    others = [harm for harm in QUICK if harm is not Harm.LOST]
+    """Every request with one harm, in turn; what may write besides twice and unanswered."""
+    others = [harm for harm in QUICK if harm not in (Harm.LOST, Harm.TWICE)]
     for number, method in enumerate(methods):
         yield number, others[number % len(others)]
         if method not in _READING:
             yield number, Harm.LOST
+            yield number, Harm.TWICE
 
 
 def _needed(faulty: Faulty | None) -> Faulty:

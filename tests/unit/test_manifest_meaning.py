@@ -290,6 +290,12 @@ CASES = [
         id="name_too_long_as_a_backend_spells_it",
     ),
     pytest.param(
+        "local: {plugin: box, path: secrets}",
+        "local: {plugin: forgetful}",
+        ["14:12: `local` keeps no earlier value, so it can be no store; make it a target"],
+        id="store_without_earlier_values",
+    ),
+    pytest.param(
         "credentials:",
         (
             "consumers: {billing: {owner: o, grants: [{credential: caseforge/api-kex, "

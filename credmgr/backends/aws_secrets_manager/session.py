@@ -299,14 +299,14 @@ class AwsBackend:
             self._move(where, CURRENT, shelf.holder(CURRENT), shelf.spelled(version))
         except Refused:
             now = self._secrets.live(where)
-            current = now.current if now is not None else None
-            if current == shelf.current:
+            holder = now.holder(CURRENT) if now is not None else None
+            if holder == shelf.holder(CURRENT):
                 raise
         else:
             return
-        if current == version:
-            return
-        raise Conflict(f"{where} has the current version {current}, not {shelf.current}")
+        if holder != shelf.spelled(version):  # else it was sent twice on its way
+            current = now.current if now is not None else None
+            raise Conflict(f"{where} has the current version {current}, not {shelf.current}")
 
     def _unstage(self, where: str, shelf: Shelf, version: UUID) -> None:
         """Take AWSPENDING off a version that is current; AWS leaves it there."""
