@@ -204,8 +204,9 @@ class _Layer:
 
     def _own(self, operation: str, asked: dict[str, Any]) -> Answer | None:
         secret = self._state.secrets().get(asked.get("SecretId", asked.get("Name", "")))
-        if operation == "ListSecretVersionIds" and secret is not None:
-            return self._versions(secret, asked)
+        if operation == "ListSecretVersionIds":
+            gone = secret is None  # which moto breaks at
+            return refused("ResourceNotFoundException") if gone else self._versions(secret, asked)
         if not self._state.strict or operation not in _CHANGES:
             return None
         return _refusal(operation, asked, secret)
