@@ -1,6 +1,7 @@
 """Alerts as they are raised, change and end; what anybody is told of them follows later."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any, Final
@@ -64,6 +65,15 @@ def queue(tx: Transaction, raised: Sequence[Alert]) -> None:
     if changed:
         tx.connection.execute(_CHANGE, changed)
     end(tx, [alert.key for alert in raised if alert.resolved])
+
+
+def excuse(tx: Transaction, key: str, how: str) -> None:
+    """End what is open of a key, and say how: its cause is still there, and does not count."""
+    for row in rows_of(tx, [key]):
+        if row.open:
+            alert = codec.alert(row.body)
+            title = f"Exempted: {alert.title}"
+            queue(tx, [replace(alert, title=title, body=how, resolved=True)])
 
 
 def withdraw(tx: Transaction, prefix: str) -> None:

@@ -93,8 +93,8 @@ def exempt(tx: Transaction, key: str, until: datetime, why: str, actor: str) -> 
     facts = {"until": codec.moment_text(until), "why": why}
     decided = _decide(tx, key, said, Event(actor, "finding.exempted", key, facts))
     if decided:
-        alerts.lock(tx)
-        alerts.end(tx, [key])
+        how = f"It does not count until {until:%Y-%m-%d %H:%M} UTC, says {actor}: {why}"
+        alerts.excuse(tx, key, how)
     return decided
 
 

@@ -270,7 +270,7 @@ def _read(subject: str, text: str) -> Heard:
     """A mail, as its reader takes it in."""
     body, _, about = text.strip().rpartition("\n\n")
     facts = dict(line.split(": ", 1) for line in about.splitlines())
-    return Heard(subject, body, facts, subject.startswith("Resolved: "))
+    return Heard(subject, body, facts, subject.startswith(("Resolved: ", "Exempted: ")))
 
 
 def private(path: Path, text: str) -> str:

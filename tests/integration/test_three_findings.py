@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -123,6 +124,23 @@ def test_an_api_key_in_production_gives_way_to_an_application_and_its_end_is_tol
     world.run(MINUTE)
     assert not world.serves(key)
     assert world.open_keys() == {AGED.key, WIDE.key}
+
+
+def test_an_exempted_finding_is_told_as_one_whose_cause_is_still_there(world: World) -> None:
+    until = world.clock.now() + timedelta(days=30)
+    with world.operator() as app:
+        app.store.ledger.exempt_finding(WIDE.key, until, "until the migration", "operator:ann")
+    world.run(10 * MINUTE)
+    for channel in CHANNELS:
+        told = world.about(WIDE, channel, resolved=True)
+        assert told.title == f"Exempted: {WIDE.text}"
+        assert "says operator:ann: until the migration" in told.body
+        assert ENDED not in told.body
+    assert WIDE.key in world.open_keys()
+    world.clock.advance(timedelta(days=30))
+    world.run(10 * MINUTE)
+    again = [one for one in world.heard("hook") if one.key == WIDE.key and not one.resolved]
+    assert len(again) == 2
 
 
 def test_no_secret_is_in_anything_that_was_received_or_logged(world: World) -> None:
