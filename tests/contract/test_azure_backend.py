@@ -6,8 +6,9 @@ from typing import Final
 
 import pytest
 
-from credmgr.backends.azure_key_vault import AzureBackend, AzureBackendFactory
+from credmgr.backends.azure_key_vault import AzureBackendFactory
 from credmgr.backends.azure_key_vault.naming import STAGED, spelled
+from credmgr.backends.azure_key_vault.session import AzureBackend
 from credmgr.model.names import Name
 from credmgr.testing import BackendContract
 from credmgr.testing.backend_faults import Faulty

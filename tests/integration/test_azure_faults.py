@@ -9,8 +9,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from credmgr.backends.azure_key_vault import AzureBackend
 from credmgr.backends.azure_key_vault.naming import Naming
+from credmgr.backends.azure_key_vault.session import AzureBackend
 from credmgr.errors import BackendUnavailable
 from credmgr.model.names import Name
 from credmgr.model.secret import Secret

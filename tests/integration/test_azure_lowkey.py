@@ -14,8 +14,9 @@ import pytest
 import urllib3
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs12
 
-from credmgr.backends.azure_key_vault import AzureBackend, AzureBackendFactory, AzureOptions
+from credmgr.backends.azure_key_vault import AzureBackendFactory, AzureOptions
 from credmgr.backends.azure_key_vault.naming import STAGED, spelled
+from credmgr.backends.azure_key_vault.session import AzureBackend
 from credmgr.model.names import Name
 from credmgr.testing import BackendContract
 from credmgr.testing.backend_moves import Reopen

@@ -1,5 +1,7 @@
 """What can be wrong with the options of a Key Vault."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -92,3 +94,28 @@ def test_compare_and_set_is_not_promised() -> None:
     factory = AzureBackendFactory()
     assert factory.capabilities == {Capability.VERSIONS, Capability.SOFT_DELETE}
     assert factory.limits.value_bytes == 25_600
+
+
+def run(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
+    return done.stdout.strip()
+
+
+def test_the_plugin_describes_itself_without_the_sdk() -> None:
+    code = "import sys, credmgr.backends.azure_key_vault as a; a.AzureBackendFactory()"
+    assert run(f"{code}; print({{'azure', 'msal', 'requests'}} & sys.modules.keys())") == "set()"
+
+
+@pytest.mark.parametrize("missing", ["azure", "azure.identity", "azure.keyvault"])
+def test_without_the_sdk_the_extra_is_named(missing: str) -> None:
+    code = f"""
+import sys
+sys.modules[{missing!r}] = None  # as if it were not installed
+from credmgr.backends.azure_key_vault import AzureBackendFactory, AzureOptions
+from credmgr.errors import ConfigError
+try:
+    AzureBackendFactory().open(AzureOptions("https://a.test"), None)
+except ConfigError as error:
+    print(error, error.hint, sep=": ")
+"""
+    assert run(code) == "the backend azure needs the Azure SDK: pip install 'credmgr[azure]'"

@@ -1,7 +1,6 @@
-"""Azure Key Vault as a backend (docs/backends/azure.md)."""
+"""Azure Key Vault (docs/backends/azure.md); its SDK is imported when a session opens."""
 
 from credmgr.backends.azure_key_vault.factory import AzureBackendFactory
 from credmgr.backends.azure_key_vault.options import AzureAuth, AzureOptions
-from credmgr.backends.azure_key_vault.session import AzureBackend
 
-__all__ = ["AzureAuth", "AzureBackend", "AzureBackendFactory", "AzureOptions"]
+__all__ = ["AzureAuth", "AzureBackendFactory", "AzureOptions"]

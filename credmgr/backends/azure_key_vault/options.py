@@ -6,11 +6,14 @@ from dataclasses import dataclass, field
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
+from credmgr.backends.azure_key_vault.naming import LONGEST
 from credmgr.backends.azure_key_vault.tagging import MARK, MOST_TAGS, OUR_TAGS, TAG_LENGTH
-from credmgr.plugins.backend import Mistake
+from credmgr.plugins.backend import Limits, Mistake
 from credmgr.plugins.context import Reference
 from credmgr.plugins.templates import mistake_in
 
+LIMITS: Final = Limits(value_bytes=25_600, name_length=LONGEST)
+"""25 KB (learn.microsoft.com, "About secrets"); the name is that of the sibling."""
 Method = Literal["default", "managed-identity", "client-secret", "certificate", "workload-identity"]
 _PREFIX: Final = re.compile(r"(?:[0-9A-Za-z][0-9A-Za-z-]{0,39})?")
 _API_VERSION: Final = re.compile(r"(?:[0-9]+\.[0-9]+|[0-9]{4}-[0-9]{2}-[0-9]{2})(?:-preview)?")

@@ -20,10 +20,11 @@ from typing import Final
 from uuid import UUID
 
 from credmgr.backends.azure_key_vault.naming import Naming, Spelled
+from credmgr.backends.azure_key_vault.options import LIMITS
 from credmgr.backends.azure_key_vault.permissions import permissions_of
 from credmgr.backends.azure_key_vault.shelves import Shelf, Shelves
 from credmgr.backends.azure_key_vault.tagging import Entry, Link, staged_tags_of, tags_of
-from credmgr.backends.azure_key_vault.vault import LIMITS, Copy, Vault
+from credmgr.backends.azure_key_vault.vault import Copy, Vault
 from credmgr.errors import Conflict, LimitExceeded, NotOurs, SecretNotFound
 from credmgr.model.names import Name
 from credmgr.model.secret import Secret

@@ -12,14 +12,12 @@ from azure.core.pipeline.policies import SansIOHTTPPolicy
 from azure.keyvault.secrets import SecretClient, SecretProperties
 
 from credmgr.backends.azure_key_vault.failures import Call, SoftDeleted, Throttled, translated
-from credmgr.backends.azure_key_vault.naming import LONGEST
-from credmgr.backends.azure_key_vault.options import AzureOptions
+from credmgr.backends.azure_key_vault.options import LIMITS, AzureOptions
 from credmgr.backends.azure_key_vault.tagging import Entry, entry_of
 from credmgr.backends.azure_key_vault.transport import BoundedTransport, within
 from credmgr.errors import BackendUnavailable, CorruptSecret, LimitExceeded, SecretNotFound
 from credmgr.model.clock import Clock
 from credmgr.model.secret import Secret
-from credmgr.plugins.backend import Limits
 from credmgr.plugins.clocks import ServerClock
 from credmgr.plugins.context import PluginContext
 from credmgr.plugins.templates import Template
@@ -31,8 +29,6 @@ SET: Final = "setSecret/action"
 UPDATE: Final = "update/action"
 DELETE: Final = "delete"
 RECOVER: Final = "recover/action"
-LIMITS: Final = Limits(value_bytes=25_600, name_length=LONGEST)
-"""25 KB (learn.microsoft.com, "About secrets"); the name is that of the sibling."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SILENT: Final = logging.getLogger(f"{__name__}.silent")
 _SILENT.disabled = True
@@ -80,6 +76,7 @@ class Vault:
             **version,
             **pipeline_settings(options, context, self.server.heard),
         )
+        self._credential: TokenCredential | None = credential
         self._content_type = options.content_type
         self._template = Template.of(options.template or "{{ secret }}")
         self._tags = dict(options.tags)
@@ -179,8 +176,11 @@ class Vault:
         self._ask(Call(RECOVER, name), lambda: self._client.begin_recover_deleted_secret(name))
 
     def close(self) -> None:
-        """Close the connections; may be repeated."""
+        """Close the connections, with the vault and those to sign in; may be repeated."""
         self._client.close()
+        credential, self._credential = self._credential, None
+        if credential is not None and (close := getattr(credential, "close", None)):
+            close()  # the protocol lacks it, the SDK's credentials have it
 
     def _ask(self, call: Call, ask: Callable[[], _T]) -> _T:
         self._gate.check(call)
