@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 
 from credmgr.testing.key_vault import FakeKeyVault
-from credmgr.testing.key_vault.server import APPLICATION, TENANT
+from credmgr.testing.key_vault.authority import APPLICATION, TENANT
 from tests.acceptance.installation import KEY, Installation
 from tests.integration.aws import REGION, SECRET_KEY
 from tests.integration.aws import running as moto
@@ -50,7 +50,11 @@ def stores(grown: Installation) -> Iterator[Stores]:
         vault = stack.enter_context(FakeKeyVault())
         bao.policy("credmgr", POLICY.read_text())
         role, secret_id = bao.role("credmgr", token_no_default_policy=False)
-        files = {"secret-id": secret_id, "aws.key": SECRET_KEY, "azure.secret": vault.client_secret}
+        files = {
+            "secret-id": secret_id,
+            "aws.key": SECRET_KEY,
+            "azure.secret": vault.authority.client_secret,
+        }
         for name, value in files.items():
             (grown.folder / name).touch(0o600)
             (grown.folder / name).write_text(value)

@@ -9,7 +9,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from credmgr.backends.azure_key_vault import AzureBackend, AzureBackendFactory, AzureOptions
+from credmgr.backends.azure_key_vault import AzureBackendFactory, AzureOptions
+from credmgr.backends.azure_key_vault.session import AzureBackend
 from credmgr.model.clock import Clock, SystemClock
 from credmgr.model.secret import Secret
 from credmgr.plugins.context import PluginContext
@@ -38,6 +39,7 @@ def a_context(
     clock: Clock | None = None,
     deadline: timedelta = timedelta(seconds=30),
     references: dict[str, str] | None = None,
+    workers: int = 32,
 ) -> PluginContext:
     return PluginContext(
         name="azure",
@@ -45,7 +47,7 @@ def a_context(
         clock=clock or SystemClock(),
         keys=NoKeys(),
         references=GivenReferences(references or {}),
-        workers=32,
+        workers=workers,
         deadline=deadline,
     )
 

@@ -34,7 +34,7 @@ def client(vault: FakeKeyVault) -> Iterator[SecretClient]:
 
 def raw(vault: FakeKeyVault, method: str, path: str, body: Any = None) -> tuple[int, Any]:
     """Ask without the SDK, which would not let the mistake through."""
-    headers = {"Authorization": f"Bearer {next(iter(vault.tokens))}"}
+    headers = {"Authorization": f"Bearer {next(iter(vault.authority.tokens))}"}
     with urllib3.PoolManager(ca_certs=str(vault.ca_file), retries=False) as pool:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         answer = pool.request(method, vault.url + path, headers=headers, body=content)

@@ -9,11 +9,13 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from requests.adapters import HTTPAdapter
 
-from credmgr.backends.azure_key_vault import AzureBackend
 from credmgr.backends.azure_key_vault.naming import STAGED
+from credmgr.backends.azure_key_vault.options import LIMITS
+from credmgr.backends.azure_key_vault.session import AzureBackend
 from credmgr.backends.azure_key_vault.tagging import MARK
-from credmgr.backends.azure_key_vault.vault import LIMITS
+from credmgr.backends.azure_key_vault.transport import BoundedTransport
 from credmgr.errors import (
     AccessDenied,
     BackendError,
@@ -429,3 +431,43 @@ def test_a_version_list_that_says_nothing_of_a_disabled_object_counts_as_nothing
     disable_newest(vault, MAIN)
     with pytest.raises(SecretNotFound):
         backend.read(NAME)
+
+
+def test_more_threads_than_connections_wait_for_one(vault: FakeKeyVault) -> None:
+    backend = opened(vault, a_context(workers=2), prefix="")
+    promoted(backend, NAME, "value")
+    start = Barrier(12)
+
+    def read(_: int) -> str:
+        start.wait()
+        return backend.read(NAME).secret.reveal()
+
+    with ThreadPoolExecutor(12) as pool:
+        assert set(pool.map(read, range(12))) == {"value"}
+    assert vault.connections == 2
+    backend.close()
+
+
+def test_waiting_for_a_connection_is_within_the_deadline(vault: FakeKeyVault) -> None:
+    context = a_context(workers=1, deadline=timedelta(seconds=0.6))
+    backend = opened(vault, context, prefix="")
+    backend.check()
+    for _ in range(2):
+        vault.faults.add(Fault(Harm.HANG, method="GET"))
+    started = CLOCK.monotonic()
+    with ThreadPoolExecutor(2) as pool:
+        for failed in [pool.submit(backend.read, NAME) for _ in range(2)]:
+            assert isinstance(failed.exception(), BackendUnavailable)
+    assert CLOCK.monotonic() - started < timedelta(seconds=1.1)
+    backend.close()
+
+
+def test_plain_connections_are_bounded_too() -> None:
+    """The endpoint of a managed identity has no TLS."""
+    transport = BoundedTransport(3, None)
+    transport.open()
+    assert transport.session is not None
+    plain = transport.session.get_adapter("http://169.254.169.254")
+    assert isinstance(plain, HTTPAdapter)
+    assert plain.poolmanager.connection_pool_kw["maxsize"] == 3
+    transport.close()

@@ -151,7 +151,7 @@ class Scene:
     def in_azure(self) -> str | None:
         request = urllib.request.Request(  # noqa: S310 (an address of ours)
             f"{self.vault.url}/secrets/{spelled(KEY)}/?api-version=7.6",
-            headers={"Authorization": f"Bearer {next(iter(self.vault.tokens))}"},
+            headers={"Authorization": f"Bearer {next(iter(self.vault.authority.tokens))}"},
         )
         context = ssl.create_default_context(cafile=str(self.vault.ca_file))
         with urllib.request.urlopen(request, timeout=10, context=context) as answer:  # noqa: S310

@@ -66,6 +66,21 @@ def told(error: Exception) -> BackendError:
     return caught.value
 
 
+def test_a_file_to_sign_in_with_that_is_not_there_is_told_with_its_path() -> None:
+    error = told(FileNotFoundError(2, "No such file or directory", "/run/token"))
+    assert type(error) is AccessDenied
+    assert str(error) == (
+        "Key Vault getSecret of team--key: nothing to sign in with, /run/token cannot be read"
+        " (No such file or directory)"
+    )
+    assert error.hint is not None
+    assert "auth.token_file" in error.hint
+
+
+def test_a_connection_that_breaks_below_the_sdk_is_retryable() -> None:
+    assert type(told(ConnectionResetError())) is BackendUnavailable
+
+
 def answered(
     status: int, body: Any = None, kind: type[HttpResponseError] = HttpResponseError
 ) -> HttpResponseError:

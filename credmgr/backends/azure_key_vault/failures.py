@@ -14,6 +14,7 @@ from azure.core.exceptions import (
 )
 from azure.identity import CredentialUnavailableError
 
+from credmgr.backends.azure_key_vault.transport import Trouble, is_not_now, troubles
 from credmgr.errors import (
     AccessDenied,
     BackendError,
@@ -29,6 +30,8 @@ _DIGITS: Final = 12
 """More milliseconds than these digits hold are far beyond what is obeyed."""
 _SETTLING: Final = frozenset({"ObjectIsBeingDeleted", "ObjectIsBeingRecovered"})
 _CODE_LENGTH: Final = 64
+_MSAL_REMEMBERS: Final = timedelta(seconds=5)
+"""So long it answers by itself, after a "not now" that says nothing else."""
 
 
 class Disabled(SecretNotFound):
@@ -73,6 +76,8 @@ def translated(call: Call, ask: Callable[[], _T], now: Callable[[], datetime]) -
         return ask()
     except AzureError as error:
         problem = _of_azure(call, error, now)
+    except OSError as error:
+        problem = _of_file(call, error)
     except (ValueError, TypeError, AttributeError, LookupError) as error:
         problem = _of_nonsense(call, error)
     raise problem
@@ -81,19 +86,45 @@ def translated(call: Call, ask: Callable[[], _T], now: Callable[[], datetime]) -
 def _of_azure(call: Call, error: AzureError, now: Callable[[], datetime]) -> BackendError:
     response = getattr(error, "response", None)
     status: int = getattr(response, "status_code", None) or 0
-    if response is not None and (status in (408, 429) or status >= 500):  # noqa: PLR2004 (RFC 9110)
+    if response is not None and is_not_now(status):
         return _not_now(call, status, response.headers, now)
     match error:
-        case CredentialUnavailableError():
-            return AccessDenied(f"{call}: there is nothing to sign in with", hint=_SIGN_IN)
         case ClientAuthenticationError():
-            return AccessDenied(f"{call}: signing in was refused{_said(response)}", hint=_SIGN_IN)
+            return _of_sign_in(call, error, now)
         case HttpResponseError() if status >= 300:  # noqa: PLR2004 (RFC 9110)
             return _of_status(call, status, response)
         case ServiceRequestError():
             return BackendUnavailable(f"{call}: not sent, no connection{_why(error)}")
         case _:
             return BackendUnavailable(f"{call}: no whole answer; it may have been applied")
+
+
+def _of_sign_in(
+    call: Call, error: ClientAuthenticationError, now: Callable[[], datetime]
+) -> BackendError:
+    """What a failed sign-in means: the SDK has one exception for an outage and for a refusal."""
+    outages = [one for one in troubles() if _counts(one, error)]
+    if error.response is None and outages:
+        return _outage(call, outages[-1], error, now)
+    if isinstance(error, CredentialUnavailableError):
+        return AccessDenied(f"{call}: there is nothing to sign in with", hint=_SIGN_IN)
+    return AccessDenied(f"{call}: signing in was refused{_said(error.response)}", hint=_SIGN_IN)
+
+
+def _counts(trouble: Trouble, error: ClientAuthenticationError) -> bool:
+    # `default` looks for the metadata service everywhere; that it is nowhere is no outage. What
+    # has once signed in by it, and `managed-identity`, say "unavailable" instead.
+    return not trouble.is_imds or isinstance(error, CredentialUnavailableError)
+
+
+def _outage(
+    call: Call, trouble: Trouble, error: AzureError, now: Callable[[], datetime]
+) -> BackendError:
+    signing_in = f"{call}: not sent, signing in at {trouble.host}"
+    if trouble.status is None:
+        return BackendUnavailable(f"{signing_in} got no answer{_why(error)}")
+    wait = wait_asked_for(trouble.headers, now()) or _MSAL_REMEMBERS
+    return Throttled(f"{signing_in} was answered {trouble.status}", retry_after=wait)
 
 
 _SIGN_IN: Final = "look at `auth`, `authority` and the application in Microsoft Entra"
@@ -138,6 +169,15 @@ def _not_now(
     wait = wait_asked_for(headers, now())
     asked = f", and asks to wait {wait.total_seconds():g} s" if wait else ""
     return Throttled(f"{call}: answered {status}{asked}", retry_after=wait)
+
+
+def _of_file(call: Call, error: OSError) -> BackendError:
+    if not error.filename:
+        return BackendUnavailable(f"{call}: not sent, no connection")
+    return AccessDenied(
+        f"{call}: nothing to sign in with, {error.filename} cannot be read ({error.strerror})",
+        hint="mount the workload identity's token there, or name its file in auth.token_file",
+    )
 
 
 def _of_nonsense(call: Call, error: Exception) -> BackendError:

@@ -1,42 +1,93 @@
 """The SDK's connections: a pool of our size, and one deadline for a whole call.
 
 The deadline is the caller's, whatever the SDK does within it: discovery of the tenant, a token,
-the request itself. It bounds headers and body however slowly they drip.
+the request itself. It bounds headers and body however slowly they drip. What went wrong on the way
+is noted, for the SDK tells an authority that is down and one that refuses by the same exception.
 """
 
+import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from datetime import timedelta
+from threading import BoundedSemaphore
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import requests
-from azure.core.exceptions import ServiceRequestTimeoutError
+from azure.core.exceptions import AzureError, ServiceRequestTimeoutError
 from azure.core.pipeline.transport import RequestsTransport
 from requests.adapters import HTTPAdapter
 
 from credmgr.transport import pool_kinds
 
 _CONNECT_SHARE: Final = 0.3
-_ENDS: Final[ContextVar[float]] = ContextVar("_ENDS")
+_IMDS_PATH: Final = "/metadata/identity/"
+"""Of the instance metadata service (learn.microsoft.com, "How to use managed identities")."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A request that was not answered, or with "not now".
+
+    Attributes:
+        url: Where it went.
+        status: 429 or 5xx; None without an answer.
+        headers: Of the answer.
+    """
+
+    url: str
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def host(self) -> str:
+        """Whose trouble it is."""
+        return urlsplit(self.url).hostname or ""
+
+    @property
+    def is_imds(self) -> bool:
+        """Whether it is the service that is found on Azure's machines only."""
+        return urlsplit(self.url).path.startswith(_IMDS_PATH)
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    ends: float
+    troubles: list[Trouble] = field(default_factory=list)
+
+
+_TURN: Final[ContextVar[_Turn]] = ContextVar("_TURN")
 
 
 @contextmanager
 def within(deadline: timedelta) -> Iterator[None]:
     """Let every call in this block end within `deadline`, together."""
-    token = _ENDS.set(time.monotonic() + deadline.total_seconds())
+    token = _TURN.set(_Turn(time.monotonic() + deadline.total_seconds()))
     try:
         yield
     finally:
-        _ENDS.reset(token)
+        _TURN.reset(token)
+
+
+def troubles() -> Sequence[Trouble]:
+    """What went wrong on the way so far in this block, oldest first."""
+    turn = _TURN.get(None)
+    return turn.troubles if turn else ()
+
+
+def is_not_now(status: int) -> bool:
+    """Whether a status of RFC 9110 speaks of the moment, not of the request."""
+    return status in (408, 429) or status >= 500  # noqa: PLR2004 (RFC 9110)
 
 
 class BoundedTransport(RequestsTransport):  # type: ignore[misc] # the SDK loads it lazily
     """What the SDK sends by. Proxies and `.netrc` of the environment are not looked at.
 
     Args:
-        workers: Connections that are kept to one host.
+        workers: Most connections at once; who finds none free waits, within the deadline.
         ca_bundle: PEM file of authorities; None takes certifi's.
         heard: Told the `Date` of each answer.
     """
@@ -48,27 +99,48 @@ class BoundedTransport(RequestsTransport):  # type: ignore[misc] # the SDK loads
         heard: Callable[[str | None], None] = lambda _: None,
     ) -> None:
         self._workers = workers
+        # not `pool_block`: requests would wait for a connection without an end
+        self._free = BoundedSemaphore(workers)
         self._heard = heard
         super().__init__(connection_verify=ca_bundle or True, use_env_settings=False)
 
     def _init_session(self, session: requests.Session) -> None:
         session.trust_env = False
-        session.mount("https://", _Adapter(pool_maxsize=self._workers, max_retries=0))
+        for scheme in ("https://", "http://"):  # a managed identity's endpoint has no TLS
+            session.mount(scheme, _Adapter(pool_maxsize=self._workers, max_retries=0))
 
     def send(self, request: Any, *, proxies: Any = None, **kwargs: Any) -> Any:
         """Send within what is left of the deadline.
 
         Raises:
             ServiceRequestTimeoutError: Nothing is left; nothing was sent.
+            AzureError: There was no answer, or no whole one.
         """
-        left = _ENDS.get() - time.monotonic()
-        if left <= 0:
-            raise ServiceRequestTimeoutError("no time is left")
-        kwargs["connection_timeout"] = left * _CONNECT_SHARE
-        kwargs["read_timeout"] = left * (1 - _CONNECT_SHARE)
-        answer = super().send(request, proxies=proxies, **kwargs)
+        turn = _TURN.get()
+        try:
+            answer = self._sent(turn, request, proxies=proxies, **kwargs)
+        except AzureError:
+            turn.troubles.append(Trouble(request.url))
+            raise
+        if is_not_now(answer.status_code):
+            turn.troubles.append(Trouble(request.url, answer.status_code, answer.headers))
         self._heard(answer.headers.get("date"))
         return answer
+
+    def _sent(self, turn: _Turn, request: Any, **kwargs: Any) -> Any:
+        if not self._free.acquire(timeout=max(turn.ends - time.monotonic(), 0)):
+            raise ServiceRequestTimeoutError("no connection is free")
+        try:
+            left = turn.ends - time.monotonic()
+            if left <= 0:
+                raise ServiceRequestTimeoutError("no time is left")
+            # what the SDK only probes for, it gives less time
+            asked = kwargs.get("connection_timeout", math.inf)
+            kwargs["connection_timeout"] = min(asked, left * _CONNECT_SHARE)
+            kwargs["read_timeout"] = left * (1 - _CONNECT_SHARE)
+            return super().send(request, **kwargs)
+        finally:
+            self._free.release()
 
 
 class _Adapter(HTTPAdapter):

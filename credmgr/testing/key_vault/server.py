@@ -2,25 +2,24 @@
 
 import json
 import secrets
+import socket
 import ssl
 import tempfile
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 from credmgr.model.clock import Clock, SystemClock
 from credmgr.testing.faults import Fault, Faults
 from credmgr.testing.faulty_http import FaultyHandler, FaultyServer, Reply
+from credmgr.testing.key_vault.authority import RESOURCE, TENANT, Authority
 from credmgr.testing.key_vault.certificate import write_certificates
 from credmgr.testing.key_vault.content import Content
 from credmgr.testing.key_vault.routes import Routes, error_body
 from credmgr.testing.key_vault.tokens import StaticToken
 
-TENANT: Final = "11111111-2222-3333-4444-555555555555"
-APPLICATION: Final = "66666666-7777-8888-9999-000000000000"
-_RESOURCE: Final = "https://vault.azure.net"
-_TOKEN_SECONDS: Final = 3600
+_NOT_NOW: Final = "temporarily_unavailable"
 
 
 class FakeKeyVault:
@@ -38,8 +37,10 @@ class FakeKeyVault:
         content: What it holds, and how slowly changes become visible.
         faults: What goes wrong next.
         credential: A credential for the SDK whose token is accepted.
-        client_secret: What `APPLICATION` signs in with at `/TENANT/oauth2/v2.0/token`.
+        authority: Who gives tokens, and for what.
+        sign_in_faults: What goes wrong next at the authority.
         calls: Method and path of every request that was signed in, oldest first.
+        connections: How many were opened to it.
         unsigned: The bodies of requests that were not signed in; the SDK's are empty.
     """
 
@@ -48,12 +49,14 @@ class FakeKeyVault:
         self._folder = tempfile.TemporaryDirectory(prefix="credmgr-key-vault-")
         token = secrets.token_urlsafe()
         self.credential = StaticToken(token)
-        self.client_secret = secrets.token_urlsafe()
+        self.authority = Authority(self._clock.now)
+        self.authority.tokens.add(token)
+        self.sign_in_faults = Faults()
         self.content = Content(self._clock.now)
         self.faults = Faults()
+        self.connections = 0
         self.calls: list[tuple[str, str]] = []
         self.unsigned: list[bytes] = []
-        self.tokens = {token}
 
     def __enter__(self) -> Self:
         self.ca_file, self.pem_file = write_certificates(Path(self._folder.name), self._clock.now())
@@ -75,6 +78,11 @@ class _Server(FaultyServer):
         self.vault = vault
         super().__init__(_Handler, tls=tls)
 
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """The next connection, counted."""
+        self.vault.connections += 1
+        return super().get_request()
+
 
 class _Handler(FaultyHandler):
     server: _Server
@@ -83,46 +91,39 @@ class _Handler(FaultyHandler):
         """Sign in, refuse what is not signed in, or do what is asked."""
         vault = self.server.vault
         path = urlsplit(self.path).path
-        if path.startswith(f"/{TENANT}/"):
-            self.send(_reply(*self._signed_in(path, body)))
-        elif self.headers.get("Authorization", "").removeprefix("Bearer ") not in vault.tokens:
+        if vault.authority.is_for(self.path):
+            fault = vault.sign_in_faults.next(self.command, path)
+            self.serve(fault, partial(self._signed_in, body))
+        elif self._token not in vault.authority.tokens:
             vault.unsigned.append(body)
-            challenge = f'Bearer authorization="{vault.url}/{TENANT}", resource="{_RESOURCE}"'
             refused = _reply(401, error_body("Unauthorized"))
-            self.send(refused._replace(headers={**refused.headers, "WWW-Authenticate": challenge}))
+            headers = {**refused.headers, "WWW-Authenticate": self._challenge}
+            self.send(refused._replace(headers=headers))
         else:
             vault.calls.append((self.command, path))
             self.serve(vault.faults.next(self.command, path), partial(self._applied, body))
 
     def refusal(self, fault: Fault) -> Reply:
-        """A refusal as Key Vault writes it."""
+        """A refusal as Key Vault writes it, or as Microsoft Entra does."""
+        if self.server.vault.authority.is_for(self.path):
+            return _reply(fault.status, {"error": _NOT_NOW, "error_description": fault.code})
         return _reply(fault.status, error_body(fault.code))
+
+    @property
+    def _token(self) -> str:
+        return self.headers.get("Authorization", "").removeprefix("Bearer ")
+
+    @property
+    def _challenge(self) -> str:
+        return f'Bearer authorization="{self.server.vault.url}/{TENANT}", resource="{RESOURCE}"'
+
+    def _signed_in(self, body: bytes) -> Reply:
+        vault = self.server.vault
+        headers = {name.title(): value for name, value in self.headers.items()}
+        return _reply(*vault.authority.answer(vault.url, self.path, headers, body))
 
     def _applied(self, body: bytes) -> Reply:
         return _reply(*self.server.vault.routes.answer(self.command, self.path, body))
-
-    def _signed_in(self, path: str, body: bytes) -> tuple[int, Any]:
-        """What Microsoft Entra does for a client secret, as far as MSAL needs it."""
-        vault = self.server.vault
-        base = f"{vault.url}/{TENANT}"
-        if path.endswith("/.well-known/openid-configuration"):
-            return 200, {
-                "issuer": f"{base}/v2.0",
-                "authorization_endpoint": f"{base}/oauth2/v2.0/authorize",
-                "token_endpoint": f"{base}/oauth2/v2.0/token",
-            }
-        form = {name: values[0] for name, values in parse_qs(body.decode()).items()}
-        given = form.get("client_id"), form.get("client_secret")
-        if given != (APPLICATION, vault.client_secret):
-            said = "AADSTS7000215: Invalid client secret provided."
-            return 401, {"error": "invalid_client", "error_description": said}
-        token = secrets.token_urlsafe()
-        vault.tokens.add(token)
-        return 200, {
-            "access_token": token,
-            "token_type": "Bearer",
-            "expires_in": _TOKEN_SECONDS,
-        }
 
 
 def _reply(status: int, answer: Any) -> Reply:
