@@ -29,6 +29,7 @@ from cryptography.x509.oid import NameOID
 
 from credmgr.backends.vault.options import AppRoleSignIn, VaultOptions
 from credmgr.model.clock import Clock, SystemClock
+from credmgr.model.names import Name
 from credmgr.model.secret import Secret
 from credmgr.plugins.context import PluginContext
 from tests.issuer_world import NoKeys
@@ -141,6 +142,23 @@ def approle_options(bao: Bao, role_id: str, **more: Any) -> VaultOptions:
     return VaultOptions(bao.address, **settings)
 
 
+def fields(bao: Bao, path: str) -> Any:
+    """The fields of the newest version of an entry, as a native reader gets them."""
+    return bao.ask("GET", f"secret/data/{path}")["data"]["data"]
+
+
+def readable(bao: Bao, name: Name) -> list[str]:
+    """Every value that somebody with all rights could still read, of both entries."""
+    found = []
+    for path in (f"credmgr/{name}", f"credmgr/{name}.next"):
+        if bao.status("GET", f"secret/metadata/{path}") != 200:
+            continue
+        for number in bao.ask("GET", f"secret/metadata/{path}")["data"]["versions"]:
+            with contextlib.suppress(OSError):
+                found.append(fields(bao, f"{path}?version={number}")["value"])
+    return sorted(found)
+
+
 def binary() -> Path:
     """The server's program; a skip that names it where it is missing, a failure in CI."""
     beside = Path(sys.executable).with_name("bao")
@@ -168,7 +186,7 @@ def raft_server() -> Iterator[Bao]:
     """A server as in production: raft, TLS, a file audit device; initialised and unsealed."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="credmgr-bao-")))
-        _certificates(folder)
+        certificates(folder)
         bao = _started(folder, _start_raft)
         stack.callback(bao.stop)
         made = bao.ask("POST", "sys/init", {"secret_shares": 1, "secret_threshold": 1}, token="")
@@ -189,6 +207,11 @@ def restart(bao: Bao) -> None:
 def unseal(bao: Bao) -> None:
     """Unseal it, and wait until it is active."""
     bao.ask("POST", "sys/unseal", {"key": bao.unseal_key}, token="")
+    active(bao)
+
+
+def active(bao: Bao) -> None:
+    """Wait until it is active."""
     _wait(lambda: bao.status("GET", "sys/health", token="") == 200)
 
 
@@ -264,7 +287,8 @@ def _two_free_ports() -> int:
                 return port
 
 
-def _certificates(folder: Path) -> None:
+def certificates(folder: Path) -> None:
+    """A certificate of 127.0.0.1 that is its own authority, `srv.pem`, and its key `srv.key`."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     beginning = datetime(2020, 1, 1, tzinfo=UTC)

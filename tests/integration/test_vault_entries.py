@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from threading import Barrier
 from typing import Any
@@ -16,19 +15,15 @@ from credmgr.backends.vault.options import TokenSignIn, VaultOptions
 from credmgr.backends.vault.session import VaultBackend
 from credmgr.backends.vault.transport import Transport
 from credmgr.errors import (
-    BackendError,
     BackendUnavailable,
-    Conflict,
     CorruptSecret,
     LimitExceeded,
-    NotOurs,
-    SecretNotFound,
 )
 from credmgr.model.names import Name
 from credmgr.model.secret import Secret
 from credmgr.model.version import Stage
 from credmgr.testing.backend_moves import full, promoted, staged, stages
-from tests.integration.openbao import ROOT, Bao, context_of, dev_server
+from tests.integration.openbao import ROOT, Bao, context_of, dev_server, fields, readable
 
 
 @pytest.fixture(scope="module")
@@ -63,22 +58,6 @@ def opens(bao: Bao, tmp_path: Path) -> Iterator[Opens]:
 @pytest.fixture
 def backend(opens: Opens) -> VaultBackend:
     return opens()
-
-
-def fields(bao: Bao, path: str) -> Any:
-    return bao.ask("GET", f"secret/data/{path}")["data"]["data"]
-
-
-def readable(bao: Bao, name: Name) -> list[str]:
-    """Every value that somebody with all rights could still read, of both entries."""
-    found = []
-    for path in (f"credmgr/{name}", f"credmgr/{name}.next"):
-        if bao.status("GET", f"secret/metadata/{path}") != 200:
-            continue
-        for number in bao.ask("GET", f"secret/metadata/{path}")["data"]["versions"]:
-            with suppress(OSError):
-                found.append(fields(bao, f"{path}?version={number}")["value"])
-    return sorted(found)
 
 
 # --- what others see
@@ -273,97 +252,6 @@ def test_staging_the_same_from_many_threads_is_staging_once(
         list(pool.map(attempt, range(8)))
     assert stages(backend, name) == {Stage.NEXT: version}
     assert readable(bao, name) == ["one"]
-
-
-# --- what others do
-
-
-def overwrite(bao: Bao, path: str, over: int, **data: str) -> None:
-    bao.ask("POST", f"secret/data/{path}", {"options": {"cas": over}, "data": data})
-
-
-def test_a_value_written_over_ours_is_told_and_not_promoted_over(
-    bao: Bao, backend: VaultBackend, name: Name
-) -> None:
-    one = promoted(backend, name, "one")
-    overwrite(bao, f"credmgr/{name}", 1, value="mine")
-    with pytest.raises(CorruptSecret, match=r"version 2 .* was not written by credmgr"):
-        backend.read(name)
-    assert stages_listed(backend, name) == {Stage.PREVIOUS: one}
-    two = staged(backend, name, "two")
-    with pytest.raises(Conflict, match="was not written by credmgr"):
-        backend.promote(name, two, None)
-    data = fields(bao, f"credmgr/{name}?version=1")
-    overwrite(bao, f"credmgr/{name}", 2, **data)  # what `bao kv rollback -version=1` does
-    assert backend.read(name).version == one
-    backend.promote(name, two, one)
-    assert readable(bao, name) == ["one", "two"]
-
-
-def stages_listed(backend: VaultBackend, name: Name) -> dict[Stage | None, UUID]:
-    return {held.stage: held.version for held in backend.versions(name)}
-
-
-def test_an_entry_of_others_is_taken_over_when_told(bao: Bao, opens: Opens, name: Name) -> None:
-    bao.ask("POST", f"secret/data/credmgr/{name}", {"data": {"value": "theirs"}})
-    backend = opens(adopt=True)
-    assert stages(backend, name) == {}
-    with pytest.raises(NotOurs):
-        backend.delete(name)
-    backend.discard(name, staged(backend, name, "dropped"))
-    assert readable(bao, name) == ["theirs"]
-    one = promoted(backend, name, "ours")
-    assert stages(backend, name) == {Stage.CURRENT: one}
-    assert stages(opens(), name) == {Stage.CURRENT: one}
-    two = promoted(backend, name, "newer", expect=one)
-    assert stages(backend, name) == {Stage.CURRENT: two, Stage.PREVIOUS: one}
-    assert readable(bao, name) == ["newer", "ours"]
-
-
-def test_an_entry_of_others_at_the_siblings_path_is_left_alone(
-    bao: Bao, backend: VaultBackend, name: Name
-) -> None:
-    bao.ask("POST", f"secret/data/credmgr/{name}.next", {"data": {"value": "theirs"}})
-    with pytest.raises(NotOurs):
-        staged(backend, name, "ours")
-    assert fields(bao, f"credmgr/{name}.next") == {"value": "theirs"}
-
-
-def test_a_deleted_current_version_is_put_back_by_promoting_again(
-    bao: Bao, backend: VaultBackend, name: Name
-) -> None:
-    one = promoted(backend, name, "one")
-    two = promoted(backend, name, "two", expect=one)
-    bao.ask("DELETE", f"secret/data/credmgr/{name}")  # soft
-    with pytest.raises(SecretNotFound):
-        backend.read(name)
-    assert stages(backend, name) == {Stage.PREVIOUS: one}
-    with pytest.raises(Conflict):
-        backend.promote(name, one, two)
-    backend.promote(name, one, None)
-    assert backend.read(name).version == one
-
-
-def test_a_mount_that_lets_versions_die_is_refused(bao: Bao, opens: Opens, name: Name) -> None:
-    mount = f"mortal-{uuid4().hex[:6]}"
-    bao.ask("POST", f"sys/mounts/{mount}", {"type": "kv", "options": {"version": "2"}})
-    bao.ask("POST", f"{mount}/config", {"delete_version_after": "1h"})
-    with pytest.raises(BackendError, match="versions die by themselves"):
-        staged(opens(mount=mount), name, "one")
-
-
-def test_a_mount_that_keeps_one_version_keeps_previous_all_the_same(
-    bao: Bao, opens: Opens, name: Name
-) -> None:
-    mount = f"short-{uuid4().hex[:6]}"
-    bao.ask("POST", f"sys/mounts/{mount}", {"type": "kv", "options": {"version": "2"}})
-    bao.ask("POST", f"{mount}/config", {"max_versions": 1})
-    backend = opens(mount=mount)
-    one = promoted(backend, name, "one")
-    two = promoted(backend, name, "two", expect=one)
-    assert stages(backend, name) == {Stage.CURRENT: two, Stage.PREVIOUS: one}
-    backend.promote(name, one, two)
-    assert stages(backend, name) == {Stage.CURRENT: one, Stage.PREVIOUS: two}
 
 
 # --- layouts

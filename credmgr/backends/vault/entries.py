@@ -15,7 +15,7 @@ from uuid import UUID
 from credmgr.backends.vault.connection import Connection, part
 from credmgr.backends.vault.documents import Layout
 from credmgr.backends.vault.faults import Nonsense, Refused
-from credmgr.errors import BackendError, CorruptSecret
+from credmgr.errors import BackendError, CorruptSecret, LimitExceeded
 from credmgr.model.secret import Secret
 
 MARK: Final[Mapping[str, str]] = {"managed-by": "credmgr"}
@@ -23,6 +23,9 @@ SIBLING: Final = ".next"
 """Ends the path that holds `next`; a name has no dot, so it is no other name's."""
 KEPT: Final = 10
 """How many versions an entry keeps at least (of which we use two), whatever the mount's setting."""
+MOST_NOTES: Final = 64
+LONGEST_NOTE: Final = (128, 512)
+"""Bytes of a key and of its value in `custom_metadata`, beyond which a server takes none of it."""
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
 
@@ -90,26 +93,31 @@ class Entries:
         assert isinstance(found, Entry)  # noqa: S101 (narrows the type)
         return found
 
-    def newest(self, path: str) -> str:
+    def newest(self, path: str) -> tuple[str, bool]:
         """Which version of a path is the newest and whether it still has a value, without it.
 
         Returns:
-            The number, `4` or `4 gone`; `0` when the path does not exist. May be repeated.
+            The number, `4` or `4 gone`; `0` when the path does not exist; and whether somebody
+            else may have made the path, since it has no mark. May be repeated.
         """
 
-        def request(client: Any) -> str:
+        def request(client: Any) -> tuple[str, bool]:
             try:
                 answer = client.secrets.kv.v2.read_secret_metadata(path, mount_point=self._mount)
             except Refused as error:
                 if not error.absent:
                     raise
-                return "0"
+                return "0", False
             number = part(answer, "data", "current_version")
             newest = part(answer, "data", "versions").get(str(number), {})
             gone = newest.get("deletion_time") or newest.get("destroyed")
-            return f"{number} gone" if gone else str(number)
+            notes = part(answer, "data").get("custom_metadata") or {}
+            if not isinstance(notes, dict):
+                raise Nonsense
+            return f"{number} gone" if gone else str(number), not MARK.items() <= notes.items()
 
-        return str(self._connection.call(f"{self._mount}/metadata/{path}", "read", request))
+        told, unmarked = self._connection.call(f"{self._mount}/metadata/{path}", "read", request)
+        return str(told), bool(unmarked)
 
     def value(self, entry: Entry) -> Secret:
         """The secret of a version that has one.
@@ -126,13 +134,14 @@ class Entries:
         return value
 
     def write(self, over: Entry, secret: Secret, version: UUID) -> Entry:
-        """A new version over the newest one, if that is still `over`. The path gets the mark.
+        """A new version over the newest one, if that is still `over`; `mark` is to follow.
 
         Raises:
             Conflict: Somebody else wrote first.
-            LimitExceeded: The secret does not fit the layout.
+            LimitExceeded: The secret does not fit the layout, or the mark does not fit the path.
         """
         document = self._layout.document(secret, version)
+        markable(over)
 
         def request(client: Any) -> Entry:
             answer = client.secrets.kv.v2.create_or_update_secret(
@@ -152,9 +161,14 @@ class Entries:
         return written
 
     def mark(self, entry: Entry) -> None:
-        """Put the mark on a path that has none, beside notes of other people. May be repeated."""
+        """Put the mark on a path that has none, beside notes of other people. May be repeated.
+
+        Raises:
+            LimitExceeded: Their notes leave no room for it.
+        """
         if entry.marked:
             return
+        notes = markable(entry)
 
         def request(client: Any) -> None:
             client.secrets.kv.v2.update_metadata(
@@ -162,7 +176,7 @@ class Entries:
                 max_versions=KEPT,
                 cas_required=True,
                 mount_point=self._mount,
-                custom_metadata={**entry.notes, **MARK},
+                custom_metadata=notes,
             )
 
         self._connection.call(f"{self._mount}/metadata/{entry.path}", "update", request)
@@ -193,6 +207,27 @@ class Entries:
         if not (document is None or isinstance(document, dict)):
             raise Nonsense
         return _newest(path, metadata, document, self._layout.version(document or {}))
+
+
+def markable(entry: Entry) -> Mapping[str, str]:
+    """The notes of a path with our mark among them.
+
+    Raises:
+        LimitExceeded: The server would not take them.
+    """
+    notes = {**entry.notes, **MARK}
+    if entry.marked or (len(notes) <= MOST_NOTES and all(map(_short, notes.items()))):
+        return notes
+    raise LimitExceeded(
+        f"the custom_metadata of {entry.path} have no room for credmgr's mark",
+        hint=f"{MOST_NOTES} pairs fit, of {LONGEST_NOTE[0]} and {LONGEST_NOTE[1]} bytes:"
+        " take one out",
+    )
+
+
+def _short(note: tuple[str, str]) -> bool:
+    sizes = (len(str(text).encode(errors="surrogatepass")) for text in note)
+    return all(size <= most for size, most in zip(sizes, LONGEST_NOTE, strict=True))
 
 
 def up_to(number: int) -> Sequence[int]:

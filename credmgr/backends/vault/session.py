@@ -14,7 +14,7 @@ from uuid import UUID
 
 from credmgr.backends.vault.connection import Connection
 from credmgr.backends.vault.documents import layout_of
-from credmgr.backends.vault.entries import SIBLING, Entries, Entry, up_to
+from credmgr.backends.vault.entries import SIBLING, Entries, Entry, markable, up_to
 from credmgr.backends.vault.options import VaultOptions
 from credmgr.backends.vault.permissions import permissions_of, prove_permissions
 from credmgr.errors import Conflict, CorruptSecret, NotOurs, SecretNotFound
@@ -56,11 +56,12 @@ class VaultBackend:
 
         Raises:
             Conflict: `version` exists already with another value, or somebody else staged first.
-            LimitExceeded: The value does not fit.
+            LimitExceeded: The value does not fit, or credmgr's mark beside notes of other people.
             NotOurs: The name holds something that credmgr did not write.
         """
         self._layout.document(secret, version)
         main = self._main(name)
+        markable(main)  # before anything is staged that could not be promoted
         sibling = self._owned(self._entries.read(_sibling(main)))
         for held in (main, sibling, self._before(main)):
             if held.version == version:
@@ -84,6 +85,7 @@ class VaultBackend:
         Raises:
             Conflict: `current` is neither `expect` nor `version`.
             SecretNotFound: `version` is neither `next` nor `previous`.
+            LimitExceeded: Notes of other people leave no room for credmgr's mark.
             NotOurs: The name holds something that credmgr did not write.
         """
         main = self._main(name)
@@ -93,8 +95,11 @@ class VaultBackend:
         try:
             self._move(main, version, expect)
         except (Conflict, SecretNotFound):
-            if self._main(name).version != version:  # somebody else has just done the same
+            main = self._main(name)
+            if main.version != version:
                 raise
+            # Somebody else has just done the same, and may have died before clearing up.
+            self._cleared(main, self._entries.read(_sibling(main)), also=expect)
 
     def discard(self, name: Name, version: UUID) -> None:
         """Destroy the value of a version that is not current. An absent one is no error.
@@ -143,8 +148,18 @@ class VaultBackend:
                 self._entries.remove(entry.path)
 
     def glance(self, name: Name) -> str:
-        """Which version is the newest and whether it has a value, from the path's metadata."""
-        return self._entries.newest(self._path(name))
+        """Which version is the newest and whether it has a value, from the path's metadata.
+
+        Where the path has lost its mark, a second call looks whether the value has credmgr's id.
+        May be repeated.
+
+        Raises:
+            NotOurs: What is there was not written by credmgr.
+        """
+        newest, unmarked = self._entries.newest(self._path(name))
+        if unmarked:
+            self._main(name)
+        return newest
 
     def salvage(self, name: Name) -> Secret:
         """The value that readers see now, whoever wrote it. May be repeated.
@@ -163,11 +178,17 @@ class VaultBackend:
 
         Raises:
             NotOurs: The path was not made by credmgr.
-            LimitExceeded: The value does not fit.
+            Conflict: Somebody else wrote again in the meantime.
+            LimitExceeded: The value does not fit, or credmgr's mark beside notes of other people.
         """
         main = self._main(name)
-        if main.version != version or self._entries.value(main) != secret:
-            main = self._entries.write(main, secret, version)
+        if not self._shows(main, secret, version):
+            try:
+                main = self._entries.write(main, secret, version)
+            except Conflict:
+                main = self._main(name)
+                if not self._shows(main, secret, version):
+                    raise
         self._entries.mark(main)
         self._entries.destroy(main.path, up_to(main.number - 2))
 
@@ -234,6 +255,10 @@ class VaultBackend:
             entry = self._beside(main, stage)
             if entry is not None and entry.version:
                 yield HeldVersion(entry.version, stage, entry.written_at)
+
+    def _shows(self, held: Entry, secret: Secret, version: UUID) -> bool:
+        """Whether it is that; a field that is gone or no string is another value, no error."""
+        return held.version == version and self._layout.value(held.document or {}) == secret
 
     def _same(self, held: Entry, secret: Secret, version: UUID) -> None:
         if self._entries.value(held) != secret:
