@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from threading import Thread
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -26,8 +27,10 @@ from credmgr.errors import (
     ConfigError,
     CredmgrError,
     LimitExceeded,
+    SecretNotFound,
 )
 from credmgr.model.names import Name
+from credmgr.model.secret import Secret
 from credmgr.testing.canaries import everything_in, leaks
 from tests.integration.openbao import context_of
 from tests.issuer_world import Conversation, RawServer, http_answer, raw_server
@@ -88,8 +91,10 @@ def errors(text: str) -> str:
         ("307 Temporary Redirect", BackendUnavailable, "points elsewhere"),
         ("400 Bad Request", BackendError, "refused with status 400"),
         ("405 Method Not Allowed", BackendError, "refused with status 405"),
+        ("408 Request Timeout", BackendUnavailable, "did not get the whole request in time"),
         ("412 Precondition Failed", BackendUnavailable, "not yet caught up"),
         ("413 Too Large", LimitExceeded, "too large"),
+        ("425 Too Early", BackendUnavailable, "does not yet take the request"),
         ("429 Too Many Requests", RateLimited, "asks for fewer calls$"),
         ("472 Standby", BackendUnavailable, "standby of a disaster recovery cluster"),
         ("473 Standby", BackendUnavailable, "performance standby"),
@@ -108,6 +113,80 @@ def test_each_refusal_has_its_error(
     assert error.retryable is issubclass(kind, BackendUnavailable)
     with pytest.raises(kind, match=f"secret/data/credmgr/a/b: read.*{message}"):
         raise error
+
+
+BRIEFLY = "This backend will be unavailable for a brief period and will resume service"
+REFUSALS = [
+    (
+        "400 Bad Request",
+        f"Upgrading from non-versioned to versioned data. {BRIEFLY} shortly.",
+        "still making the mount KV version 2",
+    ),
+    (
+        "400 Bad Request",
+        f"Waiting for the primary to upgrade from non-versioned to versioned data. {BRIEFLY}.",
+        "still making the mount KV version 2",
+    ),
+    (
+        "500 Internal Server Error",
+        "local node not active but active cluster node not found",
+        "a standby and knows of no active node",
+    ),
+]
+
+
+@pytest.mark.parametrize(("status", "text", "message"), REFUSALS)
+def test_a_refusal_that_passes_is_told_by_its_text(
+    tmp_path: Path, status: str, text: str, message: str
+) -> None:
+    error = failure(http_answer(errors(text), status=status), tmp_path)
+    assert isinstance(error, BackendUnavailable)
+    assert message in str(error)
+
+
+def test_what_the_storage_does_not_take_is_too_large(tmp_path: Path) -> None:
+    text = "1 error occurred:\n\t* put failed due to value being too large; got 9 bytes, max 8"
+    error = failure(http_answer(errors(text), status="500 Internal Server Error"), tmp_path)
+    assert isinstance(error, LimitExceeded)
+
+
+@pytest.mark.parametrize("behave", ["503", "429", "reset", "cut"])
+def test_nothing_below_us_repeats_a_call(tmp_path: Path, behave: str) -> None:
+    """What came of a write is not known then, and to ask again is for those who know the plan."""
+    ways: dict[str, Answers | bytes] = {
+        "503": http_answer("{}", "Retry-After: 0", status="503 Service Unavailable"),
+        "429": http_answer("{}", "Retry-After: 0", status="429 Too Many Requests"),
+        "reset": Conversation.reset,
+        "cut": http_answer('{"a', length=99),
+    }
+    absent = http_answer('{"errors":[]}', status="404 Not Found")
+    harm = ways[behave]
+
+    def behaviour(conversation: Conversation) -> None:
+        if not conversation.request.startswith(b"POST"):
+            conversation.send(absent)
+        elif isinstance(harm, bytes):
+            conversation.send(harm)
+        else:
+            harm(conversation)
+
+    with raw_server(polite(behaviour)) as server:
+        backend = session(server, tmp_path)
+        with pytest.raises(BackendUnavailable):
+            backend.stage(NAME, Secret("one"), uuid4())
+        backend.close()
+    with raw_server(polite(harm)) as other:
+        backend = session(other, tmp_path)
+        with pytest.raises(BackendUnavailable):
+            backend.read(NAME)
+        backend.close()
+    entry = b"/v1/secret/data/credmgr/a/b"
+    written, read = (
+        [b" ".join(one.split(b" ", 2)[:2]) for one in each.requests if entry in one]
+        for each in (server, other)
+    )
+    assert written == [b"GET " + entry, b"GET " + entry + b".next", b"POST " + entry + b".next"]
+    assert read == [b"GET " + entry]
 
 
 @pytest.mark.parametrize(
@@ -158,6 +237,22 @@ def test_the_deadline_covers_the_whole_answer(tmp_path: Path, behave: str) -> No
     assert isinstance(error, BackendUnavailable)
     assert "no whole answer within the deadline" in str(error)
     assert time.monotonic() - began < 2
+
+
+def test_a_timeout_above_the_deadline_of_others_is_honoured(tmp_path: Path) -> None:
+    def late(conversation: Conversation) -> None:
+        time.sleep(0.5)  # noqa: TID251 (sockets know real time only)
+        conversation.send(http_answer('{"errors":[]}', status="404 Not Found"))
+
+    context = context_of(tmp_path, token="t")  # noqa: S106 (no secret)
+    context = replace(context, deadline=timedelta(seconds=0.3))
+    with raw_server(polite(late)) as server:
+        for timeout in (timedelta(seconds=20), None):
+            options = VaultOptions(server.url, token=TokenSignIn("env:token"), timeout=timeout)
+            backend = VaultBackendFactory().open(options, context)
+            with pytest.raises(SecretNotFound if timeout else BackendUnavailable):
+                backend.read(NAME)
+            backend.close()
 
 
 def test_a_broken_or_endless_answer_is_unavailable(tmp_path: Path) -> None:

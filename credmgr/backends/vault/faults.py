@@ -23,8 +23,11 @@ from credmgr.errors import AccessDenied, BackendError, BackendUnavailable, Confl
 
 _TOO_MANY: Final = 429
 _GONE: Final = 404
+_OVERSIZE: Final = 413
 _NOT_NOW: Final = {
+    408: "did not get the whole request in time",
     412: "has not yet caught up with an earlier write",
+    425: "does not yet take the request",
     429: "asks for fewer calls",
     472: "is a standby of a disaster recovery cluster",
     473: "is a performance standby",
@@ -44,6 +47,11 @@ class Said(Enum):
     LOST_RACE = "check-and-set parameter did not match"
     NO_ROUTE = "no handler for route"
     SEALED = "sealed"
+    NO_LEADER = "active cluster node not found"
+    UPGRADING = "from non-versioned to versioned data"
+    """Just mounted or made KV v2, with status 400; a secondary waits for its primary likewise."""
+    TOO_LARGE = "value being too large"
+    """The storage takes less, with status 500."""
     OTHER = "other"
 
     @classmethod
@@ -53,7 +61,7 @@ class Said(Enum):
         if errors == [] or isinstance(answer.get("data"), dict):
             return cls.NOTHING
         text = " ".join(map(str, errors)) if isinstance(errors, list) else ""
-        told = (said for said in (cls.LOST_RACE, cls.NO_ROUTE, cls.SEALED) if said.value in text)
+        told = (said for said in cls if said not in (cls.NOTHING, cls.OTHER) and said.value in text)
         return next(told, cls.OTHER)
 
 
@@ -119,7 +127,7 @@ def _refusal(error: Refused, what: str, need: str) -> BackendError:
             return Conflict(f"{what}: somebody else wrote it first")
         case 401 | 403:
             return AccessDenied(f"{what}: permission denied", hint=f"the policy must grant {need}")
-        case 413:
+        case status if status == _OVERSIZE or error.said is Said.TOO_LARGE:
             return LimitExceeded(f"{what}: the server finds it too large")
         case status if status >= 500 or status in _NOT_NOW:  # noqa: PLR2004 (RFC 9110 §15.6)
             return _not_now(error, what)
@@ -136,6 +144,12 @@ def _not_now(error: Refused, what: str) -> BackendUnavailable:
         return BackendUnavailable(
             f"{what}: the server is sealed", hint="unseal it", retry_after=asked
         )
+    if error.said is Said.NO_LEADER:
+        return BackendUnavailable(
+            f"{what}: the server is a standby and knows of no active node",
+            hint="if it lasts, too few nodes are up and unsealed to elect one",
+            retry_after=asked,
+        )
     why = _NOT_NOW.get(error.status)
     told = f"{what}: the server {why}" if why else f"{what}: {error}"
     return BackendUnavailable(told, retry_after=asked)
@@ -144,6 +158,8 @@ def _not_now(error: Refused, what: str) -> BackendUnavailable:
 def _misplaced(error: Refused, what: str) -> BackendError:
     if error.said is Said.NO_ROUTE:  # a mount that is gone holds no proof of absence
         return BackendUnavailable(f"{what}: nothing is mounted there", hint="mount it again")
+    if error.said is Said.UPGRADING:
+        return BackendUnavailable(f"{what}: the server is still making the mount KV version 2")
     if 300 <= error.status < 400:  # noqa: PLR2004 (RFC 9110 §15.4)
         return BackendUnavailable(
             f"{what}: the server points elsewhere, and the token goes nowhere else",

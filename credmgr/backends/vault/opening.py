@@ -1,6 +1,7 @@
 """Options and context become a session."""
 
 import ssl
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +39,9 @@ def opened(
     def clients(token: str) -> Any:
         return client_of(way_out, token, options.namespace)
 
-    tokens = Tokens(
-        Door(options.sign_ins[0], context, clients), clients, context.clock, context.deadline
-    )
+    door = Door(options.sign_ins[0], context, clients)
+    patience = max(context.deadline, _deadline(options, context))
+    tokens = Tokens(door, clients, context.clock, patience)
     connection = Connection(way_out, tokens, options.mount)
     entries = Entries(connection, options.mount, layout_of(options))
     return VaultBackend(connection, entries, options)
@@ -54,10 +55,15 @@ def transport_of(
     Raises:
         ConfigError: A CA bundle or client certificate cannot be read.
     """
-    deadline = min(context.deadline, options.timeout or context.deadline)
+    deadline = _deadline(options, context)
     tls = _tls(options, context.home)
     server = ServerClock(context.clock)
     return kind(options.address, context.workers, deadline.total_seconds(), tls, server)
+
+
+def _deadline(options: VaultOptions, context: PluginContext) -> timedelta:
+    """The longest that one call may take; what the operator says counts, shorter or longer."""
+    return options.timeout or context.deadline
 
 
 def _tls(options: VaultOptions, home: Path) -> ssl.SSLContext:
