@@ -12,7 +12,12 @@ from joserfc.jwk import ECKey
 
 from credmgr.backends.vault import VaultBackendFactory
 from credmgr.backends.vault.faults import RateLimited
-from credmgr.backends.vault.options import AppRoleSignIn, JwtSignIn, TokenSignIn, VaultOptions
+from credmgr.backends.vault.options import (
+    AppRoleSignIn,
+    JwtSignIn,
+    TokenSignIn,
+    VaultOptions,
+)
 from credmgr.errors import AccessDenied, BackendError, BackendUnavailable
 from credmgr.model.names import Name
 from credmgr.model.version import Stage
@@ -88,6 +93,55 @@ def test_a_brought_token_is_followed_anew_when_it_has_died(
     assert bao.status("POST", "auth/token/lookup", {"token": second}) == 200, "it is not ours"
 
 
+@pytest.mark.parametrize("more", [CAPABILITIES, ""], ids=["asked", "tried"])
+@pytest.mark.parametrize(
+    ("order", "brief"),
+    [
+        ({"ttl": "44m"}, "0:44:00"),
+        ({"period": "10m"}, "0:10:00"),
+        ({"ttl": "45m"}, None),
+        ({"ttl": "10m", "renewable": False}, None),
+    ],
+)
+def test_a_token_that_may_end_between_two_calls_is_told(
+    bao: Bao, opens: Opens, tmp_path: Path, order: dict[str, Any], brief: str | None, more: str
+) -> None:
+    bao.policy("brief", POLICY.read_text() + more)
+    order = {"policies": ["brief"], "no_default_policy": True, **order}
+    token = bao.ask("POST", "auth/token/create", order)["auth"]["client_token"]
+    backend = opens(context_of(tmp_path, token=token))
+    told = [one for one in backend.permissions([]) if "pause" in one.what]
+    if brief is None:
+        assert told == []
+    else:
+        [one] = told
+        ends = f"whether its token, which ends {brief} after its last renewal, outlives every pause"
+        assert (one.what, one.granted) == (ends, None)
+        assert one.fix.startswith("give it a `period` of 0:45:00 or more")
+
+
+@pytest.mark.parametrize(("left", "renewed"), [("19m", True), ("21m", False)])
+def test_a_brought_token_is_renewed_at_once_when_a_third_of_its_life_is_left(
+    bao: Bao, opens: Opens, tmp_path: Path, name: Name, left: str, *, renewed: bool
+) -> None:
+    order = {"policies": ["credmgr"], "ttl": "1h"}
+    token = bao.ask("POST", "auth/token/create", order)["auth"]["client_token"]
+    bao.ask("POST", "auth/token/renew", {"token": token, "increment": left})
+    before = bao.ask("POST", "auth/token/lookup", {"token": token})["data"]["expire_time"]
+    promoted(opens(context_of(tmp_path, token=token)), name, "one")
+    after = bao.ask("POST", "auth/token/lookup", {"token": token})["data"]["expire_time"]
+    assert (after != before) is renewed
+
+
+def test_a_token_that_credmgr_can_replace_may_be_brief(
+    bao: Bao, opens: Opens, tmp_path: Path
+) -> None:
+    role_id, secret_id = bao.role("credmgr", token_ttl="1m")  # noqa: S106 (a time)
+    way = AppRoleSignIn(role_id, "env:secret_id")
+    backend = opens(context_of(tmp_path, secret_id=secret_id), approle=way)
+    assert [one for one in backend.permissions([]) if "pause" in one.what] == []
+
+
 def test_a_token_that_may_not_look_at_itself_works(
     bao: Bao, opens: Opens, tmp_path: Path, name: Name
 ) -> None:
@@ -113,6 +167,7 @@ def test_a_wrapped_secret_id_is_unwrapped_once_and_kept(
     assert backend.read(name).secret.reveal() == "one"
     with pytest.raises(AccessDenied, match="the wrapping token is used up") as caught:
         opens(context, approle=way).read(name)
+    assert "each process of credmgr unwraps for itself" in str(caught.value.hint)
     assert "somebody else has" in str(caught.value.hint)
 
 

@@ -83,6 +83,11 @@ class Connection:
         """How far the server's clock was ahead of ours at its last answer."""
         return self._transport.server.ahead
 
+    @property
+    def again(self) -> timedelta | None:
+        """How long the token lives after a renewal, if it ends for good without the next."""
+        return self._tokens.again
+
     def close(self) -> None:
         """Revoke a token of ours, close connections."""
         self._tokens.let_go()

@@ -37,12 +37,14 @@ class Granted:
         ttl: How long it lives from now; zero is forever.
         renewable: Whether that can be prolonged.
         ours: We made it, so we revoke it at the end.
+        again: How long a renewal lets a brought one live; zero for any other.
     """
 
     token: Secret
     ttl: timedelta
     renewable: bool
     ours: bool
+    again: timedelta = timedelta()
 
 
 class Door:
@@ -108,12 +110,12 @@ class Door:
         try:
             with translated(*LOOK_UP):
                 found = self._clients(token.reveal()).auth.token.lookup_self()
-                life, renewable = _life(found.get("data"), "ttl")
+                brought = _looked_up(token, found.get("data"))
         except AccessDenied:
             # Either dead or without the right to look at itself: its first use will tell.
-            life, renewable = timedelta(), False
+            brought = Granted(token, timedelta(), renewable=False, ours=False)
         self._last = token
-        return Granted(token, life, renewable, ours=False)
+        return brought
 
     def _secret_id(self) -> str:
         assert isinstance(self._way, AppRoleSignIn)  # noqa: S101 (narrows the type)
@@ -146,7 +148,8 @@ class Door:
                 raise
             raise SignInRefused(
                 "the wrapping token is used up, expired or unknown",
-                hint="if nobody of yours has unwrapped it, somebody else has: revoke, wrap anew",
+                hint="each process of credmgr unwraps for itself, a `doctor` too; if none of yours"
+                " has unwrapped it, somebody else has: revoke, wrap anew",
             ) from error
         self._unwrapped = (wrapping, found)
         return found
@@ -161,6 +164,12 @@ def granted(answer: Any, *, ours: bool) -> Granted:
     auth = answer.get("auth") if isinstance(answer, dict) else None
     life, renewable = _life(auth, "lease_duration")
     return Granted(_text(auth, "client_token"), life, renewable, ours)
+
+
+def _looked_up(token: Secret, data: Any) -> Granted:
+    life, renewable = _life(data, "ttl")
+    again, _ = _life(data, "creation_ttl") if renewable else (timedelta(), False)
+    return Granted(token, life, renewable, ours=False, again=again)
 
 
 def _life(found: Any, field: str) -> tuple[timedelta, bool]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 from uuid import uuid4
@@ -19,11 +20,17 @@ NEEDED: Final = {
     "metadata": ("delete", "update"),
     "destroy": ("update",),
 }
+_TRIED: Final = Secret('{"probe":"probe"}')
+"""A value of every layout."""
 _ASKING: Final = "sys/capabilities-self"
 _HARMLESS: Final = frozenset({"deny", "list", "read", "scan"})
 _PAGE: Final = 300
 """Paths of one question, so that neither it nor its answer is large."""
 _FOREIGN: Final = "not-of-credmgr"
+PAUSE: Final = timedelta(minutes=15)
+"""How often the daemon looks at copies where nobody says otherwise: the longest between calls."""
+LEAST_LIFE: Final = 3 * PAUSE
+"""A renewal is due when a third of the life is left, and comes with the first call after that."""
 _BLIND: Final = Permission(
     "anything beyond policies/backends/vault.hcl",
     needed=False,
@@ -67,11 +74,11 @@ def permissions_of(
     try:
         held = _capabilities(connection, [*ours, *theirs])
     except AccessDenied:
-        return [_proven(entries, f"{below}{PROBE}"), _BLIND]
+        return [_proven(entries, f"{below}{PROBE}"), *_lasting(connection), _BLIND]
     if any("root" in each for each in held.values()):
         fix = "give credmgr a token of its own with policies/backends/vault.hcl"
         return [Permission("everything: it is a root token", needed=False, granted=True, fix=fix)]
-    found = []
+    found = [*_lasting(connection)]
     for kind, needed in NEEDED.items():
         kept = {path: held[path] for path in ours if path.startswith(f"{mount}/{kind}/")}
         whole = f"{mount}/{kind}/{below}*"
@@ -80,6 +87,19 @@ def permissions_of(
     for path in theirs:
         found += _extra({path: held[path]}, ())
     return found
+
+
+def _lasting(connection: Connection) -> Iterator[Permission]:
+    """Whether a brought token outlives the pauses, where that is not certain."""
+    life = connection.again
+    if life is None or life >= LEAST_LIFE:
+        return
+    what = f"whether its token, which ends {life} after its last renewal, outlives every pause"
+    fix = (
+        f"give it a `period` of {LEAST_LIFE} or more, three times the manifest's `daemon.copies`,"
+        " or let credmgr sign in itself"
+    )
+    yield Permission(what, needed=True, granted=None, fix=fix)
 
 
 def _beyond(mount: str, prefix: str) -> Sequence[str]:
@@ -143,8 +163,8 @@ def _missing(wanted: dict[str, tuple[str, ...]], answer: dict[str, list[str]]) -
 def _try_all(entries: Entries, probe: str) -> None:
     entry = entries.read(probe)
     with suppress(Conflict):  # another session checks at the same moment
-        entry = entries.write(entry, Secret("probe"), uuid4())
-        entry = entries.write(entry, Secret("probe"), uuid4())
+        entry = entries.write(entry, _TRIED, uuid4())
+        entry = entries.write(entry, _TRIED, uuid4())
     entries.mark(entry)
     entries.destroy(probe, up_to(entry.number))
     entries.remove(probe)

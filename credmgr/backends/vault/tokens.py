@@ -98,6 +98,14 @@ class Tokens:
             return None
         return self._replaced(used)
 
+    @property
+    def again(self) -> timedelta | None:
+        """How long the token in use lives after a renewal, if it ends for good without the next.
+
+        None before the first use, and for a token that is not renewed or that we can replace.
+        """
+        return (self._held.granted.again or None) if self._held else None
+
     def let_go(self) -> None:
         """Revoke the token if it is ours; a failure leaves it to expire."""
         held, self._held = self._held, None
@@ -135,11 +143,14 @@ class Tokens:
 
     def _in_use(self, found: Granted, born: timedelta | None = None) -> SignedIn:
         now = self._clock.monotonic()
+        # Of a brought token a part of its life may be over, so that it is due sooner or at once.
+        whole = max(found.ttl, found.again) if born is None else found.ttl
+        due = max(found.ttl - whole * (1 - RENEW_AT), timedelta())
         return SignedIn(
             client=self._clients(found.token.reveal()),
             granted=found,
             full=found.ttl if born is None else born,
-            renew_at=now + found.ttl * RENEW_AT if found.ttl else None,
+            renew_at=now + due if found.ttl else None,
             ends=now + found.ttl if found.ttl else None,
         )
 
@@ -162,7 +173,7 @@ class Tokens:
                 found = granted(held.client.auth.token.renew_self(), ours=held.granted.ours)
         except AccessDenied:
             return None
-        return self._in_use(found, held.full)
+        return self._in_use(replace(found, again=held.granted.again), held.full)
 
 
 def _lives(used: SignedIn) -> bool:
