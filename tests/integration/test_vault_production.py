@@ -26,6 +26,7 @@ from credmgr.testing.canaries import leaks, new_canary
 from tests.integration.openbao import (
     POLICY,
     Bao,
+    active,
     approle_options,
     context_of,
     raft_server,
@@ -109,6 +110,27 @@ def test_a_sealed_server_is_unavailable_and_works_when_it_is_unsealed(
     with pytest.raises(BackendUnavailable, match="the server is sealed"):
         backend.check()
     unseal(bao)
+    assert backend.read(name).secret.reveal() == "one"
+
+
+def test_a_standby_without_an_active_node_is_told_and_works_when_there_is_one(
+    bao: Bao, opens: Opens, name: Name
+) -> None:
+    backend = opens()
+    promoted(backend, name, "one")
+    error: BackendUnavailable | None = None
+    for _ in range(20):  # the node elects itself again, mostly within a quarter of a second
+        bao.ask("PUT", "sys/step-down")
+        try:
+            backend.read(name)
+        except BackendUnavailable as refused:
+            error = refused
+            break
+        finally:
+            active(bao)
+    assert error is not None
+    assert "a standby and knows of no active node" in error.message
+    assert error.hint == "if it lasts, too few nodes are up and unsealed to elect one"
     assert backend.read(name).secret.reveal() == "one"
 
 
@@ -280,10 +302,29 @@ def test_of_many_promotions_by_two_sessions_at_once_exactly_one_wins(
     assert sessions[1].read(name, Stage.PREVIOUS).version == current
 
 
-def test_no_value_and_no_proof_stands_in_the_audit_log(bao: Bao, opens: Opens, name: Name) -> None:
-    backend = opens()
+LAYOUTS: list[dict[str, Any]] = [
+    {},
+    {"layout": "fields"},
+    {"template": "Bearer {{ secret }}", "constants": {"user": "app_8v3k9m"}},
+    {"template": '{"key": {{ secret | json }}}'},
+]
+
+
+def laid_out(secret: str) -> str:
+    """A value of the layout `fields`."""
+    return json.dumps({"key": secret}, separators=(",", ":"), ensure_ascii=False)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=["value", "fields", "template", "json template"])
+def test_no_value_and_no_proof_stands_in_the_audit_log(
+    bao: Bao, tmp_path: Path, name: Name, layout: dict[str, Any]
+) -> None:
+    role_id, secret_id = bao.role("credmgr")
+    context = context_of(tmp_path, secret_id=secret_id)
+    backend: Any = VaultBackendFactory().open(approle_options(bao, role_id, **layout), context)
     backend.check()
-    canaries = [new_canary(), new_canary(), "4711471147114711"]
+    secrets = [new_canary(), new_canary(), "4711471147114711"]
+    canaries = [laid_out(secret) if "layout" in layout else secret for secret in secrets]
     one = promoted(backend, name, canaries[0])
     two = promoted(backend, name, canaries[1], expect=one)
     three = promoted(backend, name, canaries[2], expect=two)
@@ -292,9 +333,11 @@ def test_no_value_and_no_proof_stands_in_the_audit_log(bao: Bao, opens: Opens, n
     backend.versions(name)
     token = token_of(backend)
     backend.delete(name)
+    backend.close()
     text = (bao.folder / "audit.log").read_text()
     assert str(name) in text
-    assert [canary for canary in [*canaries, token] if leaks(canary, text)] == []
+    assert "auth/approle/login" in text
+    assert [canary for canary in [*secrets, secret_id, token] if leaks(canary, text)] == []
 
 
 # --- TLS

@@ -1,11 +1,14 @@
 """The options of a Vault backend, from YAML on; what an entry looks like; what errors come to."""
 
 import json
+import re
 import socket
 import ssl
 import subprocess
 import sys
+from dataclasses import fields
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -22,21 +25,27 @@ from urllib3.exceptions import (
 
 from credmgr.backends.vault import VaultBackendFactory, VaultOptions
 from credmgr.backends.vault.documents import Layout
+from credmgr.backends.vault.factory import LIMITS
 from credmgr.backends.vault.faults import translated
+from credmgr.backends.vault.opening import transport_of
 from credmgr.backends.vault.options import (
+    CONSTANT_BYTES,
     AppRoleSignIn,
     CertSignIn,
     JwtSignIn,
     KubernetesSignIn,
     TokenSignIn,
 )
+from credmgr.backends.vault.transport import Transport
 from credmgr.errors import BackendUnavailable, LimitExceeded
 from credmgr.manifest.binding import adapter
 from credmgr.model.secret import Secret
 from credmgr.testing.canaries import leaks, new_canary
+from tests.issuer_world import a_context
 
 TOKEN = TokenSignIn("env:t")
 HERE: Any = None
+PAGE = (Path(__file__).parents[2] / "docs/backends/vault.md").read_text()
 
 
 def mistaken(**settings: Any) -> list[str]:
@@ -52,6 +61,11 @@ def mistaken(**settings: Any) -> list[str]:
         ({"constants": {"value": "x"}}, ["constants"]),
         ({"constants": {"credmgr_version": "x"}}, ["constants"]),
         ({"constants": {"a b": "x"}}, ["constants"]),
+        ({"constants": {f"a{number}": "" for number in range(64)}}, []),
+        ({"constants": {f"a{number}": "" for number in range(65)}}, ["constants"]),
+        ({"constants": {"ab": "é" * 8_191}}, []),
+        ({"constants": {"abc": "é" * 8_191}}, ["constants"]),
+        ({"constants": {"a": "\ud800"}}, []),
         ({"layout": "fields", "template": "{{ secret }}"}, ["template"]),
         ({"layout": "fields", "constants": {"user": "app"}}, ["constants"]),
     ],
@@ -124,6 +138,22 @@ def test_exactly_one_way_to_sign_in_is_needed() -> None:
 def test_a_timeout_out_of_bounds_is_refused(seconds: int) -> None:
     assert mistaken(timeout=timedelta(seconds=seconds)) == ["timeout"]
     assert mistaken(timeout=timedelta(seconds=90)) == []
+
+
+@pytest.mark.parametrize("seconds", [None, 0.5, 9, 90])
+def test_the_timeout_of_the_operator_is_the_one_that_counts(seconds: float | None) -> None:
+    timeout = timedelta(seconds=seconds) if seconds else None
+    context = a_context(deadline=timedelta(seconds=10))
+    options = VaultOptions("https://vault.test", token=TOKEN, timeout=timeout)
+    bounded: list[float] = []
+
+    class Noted(Transport):
+        def __init__(self, *settings: Any) -> None:
+            super().__init__(*settings)
+            bounded.append(settings[2])
+
+    transport_of(options, context, Noted).close()
+    assert bounded == [seconds or 10]
 
 
 def test_a_field_must_not_be_the_one_of_the_version() -> None:
@@ -214,6 +244,49 @@ def test_an_entry_without_fields_of_strings_holds_no_value(document: dict[str, A
 @pytest.mark.parametrize("found", [None, 7, "", "x", ["x"]])
 def test_what_has_no_id_of_ours_is_not_ours(found: Any) -> None:
     assert Layout.version({"value": "x", "credmgr_version": found}) is None
+
+
+@pytest.mark.parametrize("worst", ["\0", "<", "\u2028"])
+def test_the_longest_value_among_the_most_constants_fits_every_storage(worst: str) -> None:
+    size = len(worst.encode())
+    names = [f"{number:02}".ljust(128, "a") for number in range(64)]
+    room = CONSTANT_BYTES - 64 * 128
+    constants = dict.fromkeys(names, "") | {names[0]: worst * (room // size)}
+    assert mistaken(constants=constants) == []
+    layout = Layout(constants=constants)
+    document = layout.document(Secret(worst * (LIMITS.value_bytes // size)), uuid4())
+    stored = json.dumps(document).replace("<", "\\u003c")  # as Go's encoder writes it
+    assert len(stored) < 512 * 1024 - 1024, "what Consul takes, less what the server adds"
+
+
+def test_no_more_fields_than_a_server_reads() -> None:
+    def value(count: int) -> Secret:
+        fields = {f"{number:03}": "" for number in range(count)}
+        return Secret(json.dumps(fields, separators=(",", ":")))
+
+    Layout("fields").document(value(256), uuid4())
+    with pytest.raises(LimitExceeded, match="257 fields; at most 256"):
+        Layout("fields").document(value(257), uuid4())
+
+
+# --- the page
+
+
+def test_the_example_of_the_page_has_no_mistakes() -> None:
+    [block] = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    given = yaml.safe_load(block)["backends"]["vault"]
+    assert given.pop("plugin") == "vault"
+    options = adapter(VaultOptions).validate_python(given)
+    assert list(VaultBackendFactory().validate(options)) == []
+
+
+def test_every_option_is_on_the_page() -> None:
+    ways = (TokenSignIn, AppRoleSignIn, KubernetesSignIn, JwtSignIn, CertSignIn)
+    rows = dict(re.findall(r"^\| `(\w+)` \|(.*)$", PAGE, re.MULTILINE))
+    assert {option.name for option in fields(VaultOptions)} - rows.keys() == set()
+    for option, way in zip(("token", "approle", "kubernetes", "jwt", "cert"), ways, strict=True):
+        inner = {field.name for field in fields(way)}
+        assert {name for name in inner if f"`{name}`" not in rows[option]} == set()
 
 
 # --- errors

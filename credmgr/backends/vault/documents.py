@@ -14,6 +14,8 @@ from credmgr.errors import LimitExceeded
 from credmgr.model.secret import Secret
 from credmgr.plugins.templates import Template
 
+MOST_FIELDS: Final = 256
+"""OpenBao refuses a request whose JSON has more than 1,000 strings, names included."""
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
@@ -94,6 +96,8 @@ def _fields_of(text: str) -> dict[str, str]:
             "the value is not a JSON object of strings as the layout `fields` stores it",
             hint="write it without spaces, its names sorted, other letters than ASCII as they are",
         )
+    if len(fields) > MOST_FIELDS:
+        raise LimitExceeded(f"the value has {len(fields)} fields; at most {MOST_FIELDS} fit")
     return fields
 
 

@@ -11,7 +11,8 @@ from credmgr.plugins.context import PluginContext
 
 LIMITS: Final = Limits(value_bytes=65_536, name_length=MAX_NAME_LENGTH)
 """An entry has 1 MiB on integrated storage and 512 KiB on Consul, and JSON makes up to six bytes of
-one (`\\u0000`, `\\u003c`): 64 KiB always fit. Names have no limit below ours."""
+one (`\\u0000`, `\\u003c`): 64 KiB always fit, and 16 KiB of constants beside them (480 KiB at the
+most, with 32 left for names, quotes and the server's own). Names have no limit below ours."""
 
 
 class VaultBackendFactory:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import ip_address
@@ -17,6 +17,9 @@ ID_FIELD: Final = "credmgr_version"
 """The field of an entry that holds credmgr's id of the version, beside the value."""
 LONGEST_TIMEOUT: Final = timedelta(seconds=90)
 """What a server gives a request by default (`default_max_request_duration`)."""
+MOST_CONSTANTS: Final = 64
+CONSTANT_BYTES: Final = 16_384
+"""Of all names and texts together, UTF-8; the factory's limits say why."""
 _SEGMENT: Final = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
 _PATH: Final = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT})*", re.ASCII)
 _FIELD: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
@@ -123,11 +126,13 @@ class VaultOptions:
         field: Name of that field.
         template: With the layout `value`, the text around the secret in that field;
             `{{ secret }}` stands for it, `{{ secret | json }}` for it as a JSON string.
-        constants: With the layout `value`, further fields that are the same in every entry.
+        constants: With the layout `value`, further fields that are the same in every entry; 64 at
+            most, with names and texts of 16 KiB in all.
         adopt: Take over entries that credmgr did not write when a secret is promoted there; from
             then on their earlier versions are destroyed as ours are.
         ca_bundle: PEM file of the authorities to trust instead of the system's.
-        timeout: The longest that one call may take in all; None is credmgr's own deadline.
+        timeout: The longest that one call may take in all, shorter or longer than credmgr's own
+            deadline; None is that.
     """
 
     address: str
@@ -170,6 +175,7 @@ def mistakes(options: VaultOptions) -> Iterator[Mistake]:
     if not _FIELD.fullmatch(options.field) or options.field == ID_FIELD:
         yield Mistake("field", f"field is no name of a field, or is {ID_FIELD}")
     yield from _layout_mistakes(options)
+    yield from _constant_mistakes(options)
     if options.timeout is not None and not timedelta() < options.timeout <= LONGEST_TIMEOUT:
         yield Mistake("timeout", f"timeout is not above 0 and at most {LONGEST_TIMEOUT}")
     if options.cert is not None and options.address.lower().startswith("http:"):
@@ -183,9 +189,23 @@ def _layout_mistakes(options: VaultOptions) -> Iterator[Mistake]:
                 yield Mistake(option, f"{option} is for the layout `value`")
     if options.template and (wrong := mistake_in(options.template)):
         yield Mistake("template", wrong)
+
+
+def _constant_mistakes(options: VaultOptions) -> Iterator[Mistake]:
+    if len(options.constants) > MOST_CONSTANTS or _bytes_of(options.constants) > CONSTANT_BYTES:
+        yield Mistake(
+            "constants",
+            f"constants are more than {MOST_CONSTANTS}, or {CONSTANT_BYTES:,} bytes, in all",
+        )
     for name in options.constants:
         if not _FIELD.fullmatch(name) or name in (ID_FIELD, options.field):
             yield Mistake("constants", f"{name[:40]!a} is no name of a field, or is taken")
+
+
+def _bytes_of(constants: Mapping[str, str]) -> int:
+    return sum(
+        len(text.encode(errors="surrogatepass")) for pair in constants.items() for text in pair
+    )
 
 
 def _path_mistakes(options: VaultOptions) -> Iterator[Mistake]:
