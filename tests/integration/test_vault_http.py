@@ -224,6 +224,25 @@ def test_an_answer_that_is_not_what_the_api_says_is_unavailable(
     assert "the answer is not what the API says" in str(error)
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"versions": {}},
+        {"current_version": 1, "versions": [CANARY]},
+        {"current_version": 1, "versions": {"1": CANARY}},
+        {"current_version": 1, "versions": {"1": {}}, "custom_metadata": [CANARY]},
+    ],
+)
+def test_metadata_that_are_not_what_the_api_says_are_unavailable(
+    tmp_path: Path, answer: Any
+) -> None:
+    with raw_server(polite(http_answer(json.dumps({"data": answer})))) as server:
+        backend = session(server, tmp_path)
+        with pytest.raises(BackendUnavailable, match="the answer is not what the API says"):
+            backend.glance(NAME)
+        backend.close()
+
+
 @pytest.mark.parametrize("behave", ["hang", "drip", "late headers"])
 def test_the_deadline_covers_the_whole_answer(tmp_path: Path, behave: str) -> None:
     whole = http_answer(json.dumps({"data": CANARY * 20}))
@@ -374,11 +393,6 @@ def test_a_token_that_no_header_holds_is_told_and_not_shown(tmp_path: Path, toke
     with pytest.raises(ConfigError, match="printable ASCII") as caught:
         VaultBackendFactory().open(options, context).read(NAME)
     assert not leaks(CANARY, everything_in(caught.value))
-
-
-def test_without_a_way_in_no_session_opens(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="exactly one way to sign in"):
-        VaultBackendFactory().open(VaultOptions("http://localhost:1"), context_of(tmp_path))
 
 
 def test_a_refusal_shows_its_status_only() -> None:

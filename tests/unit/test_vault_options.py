@@ -37,7 +37,7 @@ from credmgr.backends.vault.options import (
     TokenSignIn,
 )
 from credmgr.backends.vault.transport import Transport
-from credmgr.errors import BackendUnavailable, LimitExceeded
+from credmgr.errors import BackendUnavailable, ConfigError, LimitExceeded
 from credmgr.manifest.binding import adapter
 from credmgr.model.secret import Secret
 from credmgr.testing.canaries import leaks, new_canary
@@ -132,6 +132,11 @@ def test_exactly_one_way_to_sign_in_is_needed() -> None:
     assert mistaken(token=None) == [""]
     assert mistaken(jwt=JwtSignIn("r", "env:j")) == [""]
     assert mistaken(token=None, jwt=JwtSignIn("r", "env:j", "../x")) == ["mount"]
+
+
+def test_without_a_way_in_no_session_opens() -> None:
+    with pytest.raises(ConfigError, match="exactly one way to sign in"):
+        VaultBackendFactory().open(VaultOptions("http://localhost:1"), a_context())
 
 
 @pytest.mark.parametrize("seconds", [-1, 0, 91])

@@ -109,11 +109,12 @@ class Entries:
                     raise
                 return "0", False
             number = part(answer, "data", "current_version")
-            newest = part(answer, "data", "versions").get(str(number), {})
-            gone = newest.get("deletion_time") or newest.get("destroyed")
+            versions = part(answer, "data", "versions")
+            newest = part(answer, "data", "versions", str(number)) if versions else {}
             notes = part(answer, "data").get("custom_metadata") or {}
-            if not isinstance(notes, dict):
+            if not isinstance(newest, dict) or not isinstance(notes, dict):
                 raise Nonsense
+            gone = newest.get("deletion_time") or newest.get("destroyed")
             return f"{number} gone" if gone else str(number), not MARK.items() <= notes.items()
 
         told, unmarked = self._connection.call(f"{self._mount}/metadata/{path}", "read", request)
