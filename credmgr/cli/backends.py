@@ -24,7 +24,7 @@ EXPENDABLE: Final = ("NAMES TO", "CAN", "VALUES TO")
 AT_ONCE: Final = 16
 """How many are asked at once, so that one that does not answer holds up no other."""
 
-app = typer.Typer(help="Backends and sinks: where secrets are kept and copied to.")
+app = typer.Typer()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,13 @@ class Listed:
 @app.callback()
 def backends() -> None:
     """Hold the commands together."""
+
+
+@app.callback(invoke_without_command=True)
+def without_command(context: typer.Context) -> None:
+    """Backends and sinks: where secrets are kept and copied to. Alone it lists them."""
+    if context.invoked_subcommand is None:
+        list_backends()
 
 
 @app.command("list")

@@ -22,7 +22,7 @@ HINT: Final = "`credmgr findings list` shows the keys"
 MOST: Final = 200
 """Records of a finding's history that are shown."""
 
-app = typer.Typer(help="Findings: what somebody should know, and what became of it.")
+app = typer.Typer()
 
 
 def complete(incomplete: str) -> Iterable[str]:
@@ -33,6 +33,13 @@ def complete(incomplete: str) -> Iterable[str]:
     except CredmgrError:  # a shell's prompt is no place to tell it
         return []
     return [one.key for one in found if one.key.startswith(incomplete)]
+
+
+@app.callback(invoke_without_command=True)
+def without_command(context: typer.Context) -> None:
+    """Findings: what somebody should know, and what became of it. Alone it lists what is open."""
+    if context.invoked_subcommand is None:
+        list_findings()
 
 
 Key = Annotated[

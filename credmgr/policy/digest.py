@@ -114,7 +114,7 @@ def _title(items: Sequence[Item], worst: Severity) -> str:
 def _body(same: Sequence[Sequence[Alert]]) -> str:
     lines = [line for alerts in same[:LISTED] for line in _listed(alerts)]
     if len(same) > LISTED:
-        lines.append(f"… and {len(same) - LISTED} more; `credmgr findings` lists what is open")
+        lines.append(f"… and {len(same) - LISTED} more; `credmgr findings list` has them all")
     return "\n".join(lines)
 
 

@@ -1,12 +1,34 @@
 """No secret shows itself anywhere, in a whole session at DEBUG."""
 
+import socket
 from pathlib import Path
 
 from credmgr.model.names import Name
 from credmgr.testing.canaries import leaks
-from tests.acceptance.installation import CLIENT, KEY, PARTNER, Installation
+from tests.acceptance.installation import CLIENT, KEY, PARTNER, Installation, Said
 
 WRONG = "cf_sand_wrong" + "z" * 30
+LOOKING = (
+    "check",
+    "plan",
+    "list",
+    "status",
+    f"show {KEY}",
+    f"show {CLIENT} --json",
+    f"history {KEY}",
+    "log export",
+    "doctor",
+    "drift",
+    "distribute",
+    "backends",
+    "findings",
+    f"policy explain {KEY}",
+    "notify test log",
+    "audit --format html --fail-on critical",
+    "audit --format sarif --fail-on critical",
+)
+FINDING = ("scan .",)
+"""It finds what the files hold that are private by their mode."""
 
 
 def process(pid: int, what: str) -> str:
@@ -27,17 +49,16 @@ def test_no_secret_is_in_any_output_log_file_or_process(home: Installation) -> N
         keep(KEY, CLIENT)
         made = home.new_key()
         secrets.add(made["value"])
-        imported = ("import", PARTNER, "--secret-id", made["id"])
-        said.append(home.run(*imported, given=made["value"]))
+        said.append(home.run("import", PARTNER, "--secret-id", made["id"], given=made["value"]))
         said.append(home.run("rotate", KEY, "--wait"))
         keep(KEY)
         said.append(home.run("revoke", CLIENT, "--leaked", "--yes"))
         keep(CLIENT)
         said.append(home.run("import", PARTNER, given=WRONG, code=1))
-        looking = ("status", f"show {KEY}", f"history {KEY}", "log export", "doctor")
-        said += [home.run(*command.split()) for command in looking]
-        said.append(home.run("rekey", "--data"))
-        running = process(daemon.process.pid, "cmdline") + process(daemon.process.pid, "environ")
+        secrets.update({home.run("token", CLIENT).out, home.run("token", CLIENT).out})
+        said += looked(home)
+        running = metrics(home.folder / "run/credmgr.sock")
+        running += process(daemon.process.pid, "cmdline") + process(daemon.process.pid, "environ")
         database = [path.read_bytes() for path in home.folder.glob("state.db*")]
         assert daemon.stop() == 0
 
@@ -47,10 +68,28 @@ def test_no_secret_is_in_any_output_log_file_or_process(home: Installation) -> N
         + [one.out + one.err for one in said]
         + [content.decode("latin-1") for content in database]
     )
-    assert len(secrets) == 7
+    assert everything.count("it ran") == 2
+    assert "credmgr_rotations" in running
+    assert len(secrets) == 8
     assert Name(KEY) in everything
     assert not [secret[:9] for secret in secrets if secret and (secret in everything)]
     assert not [secret[:9] for secret in secrets if leaks(secret[9:], everything)]
+
+
+def looked(home: Installation) -> list[Said]:
+    """What everything says that looks, or hands on."""
+    ran = [f"exec {KEY} -- echo it ran", f"exec {CLIENT} --token -- echo it ran"]
+    said = [home.run(*command.split()) for command in (*ran, *LOOKING)]
+    said += [home.run(*command.split(), code=1) for command in FINDING]
+    return [*said, home.run("rekey", "--data")]
+
+
+def metrics(api: Path) -> str:
+    """What an operator is told by the API; who owns the socket is one."""
+    with socket.socket(socket.AF_UNIX) as peer, peer.makefile("rb") as answer:
+        peer.connect(str(api))
+        peer.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        return answer.read().decode()
 
 
 def wanted(path: Path) -> bool:

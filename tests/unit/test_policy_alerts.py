@@ -66,7 +66,7 @@ def test_a_digest_says_how_many_names_the_first_and_carries_the_rest(world: Aler
     *lines, rest = heard.body.splitlines()
     assert lines[:2] == ["- warning: key-age/0000 is amiss [key-age/0000]", "  Mend it."]
     assert lines[2 * LISTED - 2] == f"- warning: key-age/{LISTED - 1:04} is amiss [key-age/0019]"
-    assert rest == f"… and {count - LISTED} more; `credmgr findings` lists what is open"
+    assert rest == f"… and {count - LISTED} more; `credmgr findings list` has them all"
     assert (heard.key, heard.owner, len(heard.items)) == (
         "digest/payments/warning",
         "payments",
