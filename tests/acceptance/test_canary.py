@@ -51,25 +51,24 @@ def test_no_secret_is_in_any_output_log_file_or_process(home: Installation) -> N
         secrets.add(made["value"])
         said.append(home.run("import", PARTNER, "--secret-id", made["id"], given=made["value"]))
         said.append(home.run("rotate", KEY, "--wait"))
-        keep(KEY)
         said.append(home.run("revoke", CLIENT, "--leaked", "--yes"))
-        keep(CLIENT)
+        keep(KEY, CLIENT)
         said.append(home.run("import", PARTNER, given=WRONG, code=1))
         secrets.update({home.run("token", CLIENT).out, home.run("token", CLIENT).out})
         said += looked(home)
-        running = metrics(home.folder / "run/credmgr.sock")
-        running += process(daemon.process.pid, "cmdline") + process(daemon.process.pid, "environ")
+        metered = metrics(home.folder / "run/credmgr.sock")
+        shown = [process(daemon.process.pid, what) for what in ("cmdline", "environ")]
         database = [path.read_bytes() for path in home.folder.glob("state.db*")]
         assert daemon.stop() == 0
 
     database += [path.read_bytes() for path in home.folder.glob("**/*") if wanted(path)]
     everything = "\n".join(
-        [running, daemon.out.read_text(), daemon.err.read_text()]
+        [*shown, metered, daemon.out.read_text(), daemon.err.read_text()]
         + [one.out + one.err for one in said]
         + [content.decode("latin-1") for content in database]
     )
     assert everything.count("it ran") == 2
-    assert "credmgr_rotations" in running
+    assert "credmgr_rotations" in metered
     assert len(secrets) == 8
     assert Name(KEY) in everything
     assert not [secret[:9] for secret in secrets if secret and (secret in everything)]
