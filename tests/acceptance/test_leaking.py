@@ -2,11 +2,19 @@
 
 import json
 import re
+import socket
 import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import Any
+from threading import Event
+from typing import Any, Final
 
-from tests.acceptance.installation import COMMAND, KEY, Installation
+import urllib3
+
+from tests.acceptance.installation import CLIENT, COMMAND, KEY, Installation, until
+
+CALLERS: Final = 8
 
 PAGE = (Path(__file__).parents[2] / "docs" / "leaks.md").read_text()
 
@@ -83,6 +91,52 @@ def test_with_a_target_down_the_old_secret_is_not_revoked_and_that_is_said(
     assert "may still be accepted" in done.stdout
     assert grown.accepts(old)
     assert any("may still be accepted" in one for one in json.loads(file.read_text())["not_done"])
+
+
+def test_no_token_of_a_leaked_secret_is_given_out_after_the_command_returns_under_load(
+    grown: Installation,
+) -> None:
+    served: list[tuple[float, str]] = []
+    enough = Event()
+
+    def ask() -> None:
+        while not enough.is_set():
+            begun = time.monotonic()
+            served.append((begun, a_token(grown.folder / "run/credmgr.sock")))
+
+    with grown.background("run") as daemon, ThreadPoolExecutor(CALLERS) as pool:
+        daemon.wait_for("started")
+        until((grown.folder / "run/credmgr.sock").exists)
+        asking = [pool.submit(ask) for _ in range(CALLERS)]
+        until(lambda: len(served) > 100)
+        before = {token for _, token in served if token}
+        grown.run("revoke", CLIENT, "--leaked", "--yes")
+        returned = time.monotonic()
+        until(lambda: sum(begun > returned for begun, _ in served) > 100)
+        enough.set()
+        wait(asking)
+
+    assert [call.result() for call in asking] == [None] * CALLERS
+    after = {token for begun, token in served if begun > returned}
+    assert len(before) == 1
+    assert len(after) == 1
+    assert not before & after
+    assert opens(grown, after.pop())  # the one before lives on until it ends: none is revoked
+
+
+def a_token(api: Path) -> str:
+    """What the API gives out now; empty when it gives none."""
+    lines = (f"GET /v1/tokens/{CLIENT} HTTP/1.1", "Host: localhost", "Connection: close", "", "")
+    with socket.socket(socket.AF_UNIX) as peer, peer.makefile("rb") as answer:
+        peer.connect(str(api))
+        peer.sendall("\r\n".join(lines).encode())
+        head, _, body = answer.read().partition(b"\r\n\r\n")
+    return str(json.loads(body)["access_token"]) if b" 200 " in head.splitlines()[0] else ""
+
+
+def opens(home: Installation, token: str) -> bool:
+    headers = {"Authorization": f"Bearer {token}"}
+    return urllib3.request("GET", f"{home.box.url}/v2/cases", headers=headers).status == 200
 
 
 def test_the_page_for_the_bad_day_works_line_by_line(grown: Installation) -> None:
