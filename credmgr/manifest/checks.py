@@ -22,6 +22,9 @@ from credmgr.model.credential import Kind
 from credmgr.model.names import Name
 
 
+REJECT: Final = "reject"
+
+
 def names_are_in_the_grammar(draft: Draft) -> Iterator[Problem]:
     """Backends, issuers, notifiers, consumers and credentials have proper names."""
     for section in NAMED:
@@ -30,6 +33,15 @@ def names_are_in_the_grammar(draft: Draft) -> Iterator[Problem]:
                 Name(name)
             except InvalidName:
                 yield draft.tree.key((section, name)).problem(*name_mistake(name))
+
+
+def names_do_not_end_as_a_path_of_the_api(draft: Draft) -> Iterator[Problem]:
+    """`/v1/tokens/NAME/reject` is a request of its own."""
+    for name in draft.section("credentials"):
+        if name == REJECT or name.endswith(f"/{REJECT}"):
+            spot = draft.tree.key(("credentials", name))
+            what = f"a name's last part cannot be `{REJECT}`: a path of the API ends so"
+            yield spot.problem(what, "call it otherwise")
 
 
 def issuers_exist(draft: Draft) -> Iterator[Problem]:
@@ -232,6 +244,7 @@ def manual_has_no_schedule(draft: Draft) -> Iterator[Problem]:
 
 CHECKS: Final[tuple[Check, ...]] = (
     names_are_in_the_grammar,
+    names_do_not_end_as_a_path_of_the_api,
     issuers_exist,
     tokens_can_be_had,
     granted_credentials_exist,

@@ -296,6 +296,17 @@ CASES = [
         id="store_without_earlier_values",
     ),
     pytest.param(
+        "  caseforge/api-key:",
+        "  caseforge/reject:",
+        [
+            (
+                "9:3: a name's last part cannot be `reject`: a path of the API ends so; call it"
+                " otherwise"
+            )
+        ],
+        id="name_that_ends_as_a_path_of_the_api",
+    ),
+    pytest.param(
         "credentials:",
         (
             "consumers: {billing: {owner: o, grants: [{credential: caseforge/api-kex, "
