@@ -1,7 +1,6 @@
 """The Key Vaults that tests use: the fake, and lowkey-vault where its jar is."""
 
 import json
-import re
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from credmgr.model.clock import Clock, SystemClock
 from credmgr.model.secret import Secret
 from credmgr.plugins.context import PluginContext
 from credmgr.testing.key_vault import FakeKeyVault
+from credmgr.testing.key_vault.actions import action_of
 
 
 class NoKeys:
@@ -75,15 +75,6 @@ def opened(
 # --- the role, and what a call needs of it
 
 ROLE: Final = Path(__file__).parents[2] / "policies/backends/azure-role.json"
-_ACTIONS: Final = (
-    ("GET", r"/secrets/[^/]+/versions", "readMetadata/action"),
-    ("GET", r"/secrets/[^/]+/[^/]*", "getSecret/action"),
-    ("GET", r"/deletedsecrets/[^/]+", "readMetadata/action"),
-    ("PUT", r"/secrets/[^/]+", "setSecret/action"),
-    ("PATCH", r"/secrets/[^/]+/[^/]+", "update/action"),
-    ("DELETE", r"/secrets/[^/]+", "delete"),
-    ("POST", r"/deletedsecrets/[^/]+/recover", "recover/action"),
-)
 
 
 def granted() -> set[str]:
@@ -92,12 +83,7 @@ def granted() -> set[str]:
 
 
 def needed(calls: Iterable[tuple[str, str]]) -> set[str]:
-    """The data actions that calls need (learn.microsoft.com, "Azure permissions for Security")."""
-    return {f"Microsoft.KeyVault/vaults/secrets/{_action(*call)}" for call in set(calls)}
-
-
-def _action(method: str, path: str) -> str:
-    for known, pattern, action in _ACTIONS:
-        if method == known and re.fullmatch(pattern, path):
-            return action
-    raise AssertionError(f"no data action is known for {method} {path}")
+    """The data actions that calls need."""
+    found = {call: action_of(*call) for call in set(calls)}
+    assert None not in found.values(), found
+    return {action for action in found.values() if action}

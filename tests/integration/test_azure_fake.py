@@ -163,3 +163,22 @@ def test_a_delayed_write_shows_after_some_reads(vault: FakeKeyVault, client: Sec
 
 def test_a_token_does_not_show_itself(vault: FakeKeyVault) -> None:
     assert repr(vault.credential) == "StaticToken(hidden)"
+
+
+def test_who_may_not_is_not_told_whether_there_is_such_a_secret(vault: FakeKeyVault) -> None:
+    vault.permits = set()
+    for path in ("/secrets/none/", "/secrets/none/versions", "/deletedsecrets/none"):
+        assert raw(vault, "GET", f"{path}?api-version=7.6") == (403, "Forbidden")
+    assert raw(vault, "PUT", "/secrets/a?api-version=7.6", {}) == (403, "Forbidden")
+    assert vault.calls == []
+    assert len(vault.refused) == 4
+
+
+def test_a_backup_is_given_and_none_is_taken_back(client: SecretClient) -> None:
+    with pytest.raises(ResourceNotFoundError):
+        client.backup_secret("name")
+    client.set_secret("name", "value")
+    assert client.backup_secret("name")
+    with pytest.raises(HttpResponseError) as caught:
+        client.restore_secret_backup(b"nothing")
+    assert caught.value.status_code == 400

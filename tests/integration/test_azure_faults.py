@@ -17,7 +17,7 @@ from credmgr.model.secret import Secret
 from credmgr.model.version import Stage
 from credmgr.testing.backend_moves import everything, full, promoted, staged
 from credmgr.testing.key_vault import FakeKeyVault, Fault, Harm
-from tests.integration.key_vaults import a_context, opened
+from tests.integration.key_vaults import a_context, granted, opened
 
 PREFIX: Final = "faults-"
 WRITES: Final = ("PUT", "PATCH", "DELETE", "POST")
@@ -112,7 +112,7 @@ class End:
 
 @pytest.fixture(scope="module")
 def vault() -> Iterator[FakeKeyVault]:
-    with FakeKeyVault() as vault:
+    with FakeKeyVault(permits=granted()) as vault:
         yield vault
 
 

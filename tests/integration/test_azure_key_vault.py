@@ -42,7 +42,7 @@ CLOCK = SystemClock()
 
 @pytest.fixture
 def vault() -> Iterator[FakeKeyVault]:
-    with FakeKeyVault() as vault:
+    with FakeKeyVault(permits=granted()) as vault:
         yield vault
 
 
@@ -158,6 +158,20 @@ def test_an_object_without_the_mark_for_this_name_is_not_ours(
             with pytest.raises(NotOurs):
                 change()
     assert values(vault, where) == [("theirs", False)]
+
+
+def test_a_glance_tells_of_an_object_without_a_version_of_ours(
+    vault: FakeKeyVault, backend: AzureBackend
+) -> None:
+    vault.content.set(MAIN, {"value": "theirs"})
+    with pytest.raises(NotOurs):
+        backend.glance(NAME)
+    adopting = opened(vault, prefix="", adopt=True)
+    assert adopting.glance(NAME)
+    version = promoted(adopting, NAME, "ours")
+    vault.content.set(MAIN, {"value": "theirs, later"})
+    assert backend.glance(NAME), f"{version} is among them"
+    adopting.close()
 
 
 def test_an_object_that_others_deleted_is_not_recovered(

@@ -29,7 +29,7 @@ from credmgr.testing.backend_moves import full, promoted
 from credmgr.testing.canaries import everything_in, leaks, new_canary
 from credmgr.testing.key_vault import FakeKeyVault, Fault, Harm, StaticToken
 from credmgr.testing.key_vault.authority import APP_SERVICE, APPLICATION, TENANT
-from tests.integration.key_vaults import a_context, opened, options_for
+from tests.integration.key_vaults import a_context, granted, opened, options_for
 
 SECRET = AzureAuth("client-secret", TENANT, APPLICATION, "file:secret")
 CERTIFICATE = AzureAuth("certificate", TENANT, APPLICATION, certificate="server.pem")
@@ -38,7 +38,7 @@ WORKLOAD = AzureAuth("workload-identity", TENANT, APPLICATION, token_file="token
 
 @pytest.fixture
 def vault() -> Iterator[FakeKeyVault]:
-    with FakeKeyVault() as vault:
+    with FakeKeyVault(permits=granted()) as vault:
         yield vault
 
 
@@ -288,7 +288,7 @@ def test_the_connections_to_sign_in_are_closed_once() -> None:
         def close(self) -> None:
             closed.append("credential")
 
-    with FakeKeyVault() as vault:
+    with FakeKeyVault(permits=granted()) as vault:
         factory = AzureBackendFactory(lambda _auth, _context, _settings: Closing("x"))
         backend = factory.open(options_for(vault), a_context())
     backend.close()

@@ -9,11 +9,13 @@ import pytest
 
 from credmgr.backends.vault import VaultBackendFactory
 from credmgr.backends.vault.options import TokenSignIn, VaultOptions
+from credmgr.errors import BackendUnavailable
 from credmgr.model.names import Name
 from credmgr.plugins.backend import Permission, Permissions, Timed
 from credmgr.testing.key_vault import FakeKeyVault, Fault, Harm
+from credmgr.testing.key_vault.actions import action_of
 from tests.integration.aws import ACCOUNT, REGION, AwsServer, a_session, refused, running
-from tests.integration.key_vaults import opened
+from tests.integration.key_vaults import granted, opened
 from tests.integration.openbao import POLICY, ROOT, Bao, approle_options, context_of, dev_server
 
 NAMES = [Name("team/a"), Name("team/b")]
@@ -246,22 +248,61 @@ def test_without_iam_harmless_calls_show_what_they_can(aws: AwsServer, *, iam: b
 # --- Azure
 
 
-def test_a_key_vault_tells_what_reading_shows() -> None:
+SECRETS = "Microsoft.KeyVault/vaults/secrets/"
+
+
+def asked_of(vault: FakeKeyVault, names: list[Name] = NAMES) -> list[Permission]:
+    """What a session learns; that it changed nothing."""
+    session: Any = opened(vault)
+    found = list(session.permissions(names))
+    assert session.ahead is not None
+    session.close()
+    assert vault.content.objects(deleted=False) == vault.content.objects(deleted=True) == []
+    return found
+
+
+def test_the_role_that_we_ship_has_all_and_nothing_beyond() -> None:
+    with FakeKeyVault(permits=granted()) as vault:
+        found = asked_of(vault)
+        refused = {action_of(*call) for call in vault.refused}
+    assert {one.what for one in found if one.needed and one.granted} == granted()
+    assert lacking(found) == beyond(found) == []
+    assert unknown(found) == [f"anything beyond {SECRETS}"]
+    assert refused == {f"{SECRETS}{one}/action" for one in ("backup", "purge", "restore")}
+
+
+@pytest.mark.parametrize("action", sorted(granted()))
+def test_one_missing_data_action_is_named(action: str) -> None:
+    with FakeKeyVault(permits=granted() - {action}) as vault:
+        (missing,) = lacking(asked_of(vault))
+    assert missing.what.startswith(f"{action} (Key Vault ")
+    assert "azure-role.json" in missing.fix
+
+
+def test_data_actions_that_are_too_much_are_named() -> None:
     with FakeKeyVault() as vault:
+        found = asked_of(vault)
+    assert [one.what for one in beyond(found)] == [
+        f"{SECRETS}{one}/action" for one in ("purge", "backup", "restore")
+    ]
+    assert "azure-role.json" in beyond(found)[0].fix
+
+
+def test_permissions_are_tried_on_no_name_that_anybody_could_have() -> None:
+    tried: list[set[str]] = []
+    for _ in range(2):
+        with FakeKeyVault() as vault:
+            asked_of(vault, [])
+            writes = [path for method, path in vault.calls if method != "GET"]
+            tried.append({path.split("/")[2] for path in writes} - {"restore"})
+    assert len(tried[0]) == 6
+    assert not tried[0] & tried[1]
+
+
+def test_a_vault_that_fails_meanwhile_is_no_vault_that_permits() -> None:
+    with FakeKeyVault(permits=granted()) as vault:
+        vault.faults.add(Fault(Harm.ANSWER, "PUT", status=503))
         session: Any = opened(vault)
-        found = list(session.permissions(NAMES))
-        assert [one.what.rsplit("/secrets/")[1] for one in found if one.granted] == [
-            "readMetadata/action",
-            "getSecret/action",
-        ]
-        assert "Microsoft.KeyVault/vaults/secrets/setSecret/action" in unknown(found)
-        assert session.ahead is not None
-        vault.faults.add(Fault(Harm.ANSWER, "GET", "/versions", status=403, code="Forbidden"))
-
-        found = list(session.permissions(NAMES))
-
-        assert len(lacking(found)) == 1
-        assert "readMetadata" in lacking(found)[0].what
-        assert "azure-role.json" in lacking(found)[0].fix
-        assert {method for method, _ in vault.calls} == {"GET"}
+        with pytest.raises(BackendUnavailable):
+            session.permissions(NAMES)
         session.close()

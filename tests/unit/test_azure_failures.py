@@ -22,6 +22,7 @@ from azure.identity import CredentialUnavailableError
 from credmgr.backends.azure_key_vault.failures import (
     Call,
     Disabled,
+    Malformed,
     Settling,
     SoftDeleted,
     Throttled,
@@ -112,7 +113,7 @@ def answered(
             answered(409, an_error("Conflict", "ObjectIsBeingRecovered"), ResourceExistsError),
             Settling,
         ),
-        (answered(400, an_error("BadParameter")), BackendError),
+        (answered(400, an_error("BadParameter")), Malformed),
         (answered(302), BackendError),
         (answered(429), Throttled),
         (answered(500), Throttled),

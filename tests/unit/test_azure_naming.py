@@ -62,6 +62,15 @@ def test_the_probe_is_no_names_and_nothing_staged() -> None:
         unspelled(probe)
 
 
+def test_a_name_to_try_writing_on_is_nobodys() -> None:
+    naming = Naming("p" * 40)
+    one, two = naming.unused, naming.unused
+    assert one != two
+    assert len(one) <= LONGEST
+    with pytest.raises(InvalidName):
+        unspelled(one.removeprefix("p" * 40))
+
+
 def test_a_spelling_that_is_too_long_is_refused() -> None:
     room = LONGEST - len("pre-") - len(STAGED)
     longest = Name("a" * 60 + "/" + "b" * (room - 62))

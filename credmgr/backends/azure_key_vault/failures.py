@@ -46,6 +46,10 @@ class Settling(BackendUnavailable):
     """The vault is still deleting or recovering the object."""
 
 
+class Malformed(BackendError):
+    """The vault cannot do anything with the request."""
+
+
 class Throttled(BackendUnavailable):
     """The vault asked to be left alone."""
 
@@ -132,6 +136,8 @@ _SIGN_IN: Final = "look at `auth`, `authority` and the application in Microsoft 
 
 def _of_status(call: Call, status: int, response: Any) -> BackendError:
     match status:
+        case 400:
+            return Malformed(f"{call}: answered 400{_said(response)}")
         case 404:
             return SecretNotFound(f"{call}: there is none")
         case 403:

@@ -13,6 +13,7 @@ write beside a name ends with one, and therefore collides with no name.
 
 import re
 from dataclasses import dataclass
+from secrets import token_hex
 from typing import Final
 
 from credmgr.errors import LimitExceeded
@@ -26,6 +27,8 @@ STAGED: Final = "-next--"
 _RUN: Final = re.compile(r"-+/?|/")
 _DASHES: Final = re.compile(r"-+")
 _PROBE: Final = "credmgr-check--"
+_CHANCE: Final = 16
+"""Bytes that nobody guesses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,11 @@ class Naming:
     def probe(self) -> str:
         """A name under which nothing of ours ever is, to try permissions on."""
         return f"{self._prefix}{_PROBE}"
+
+    @property
+    def unused(self) -> str:
+        """Another name each time, under which nothing of anybody's is."""
+        return f"{self._prefix}{_PROBE}{token_hex(_CHANCE)}--"
 
     def of(self, name: Name) -> Spelled:
         """Both spellings of `name`.

@@ -184,8 +184,13 @@ class AzureBackend:
             self._vault.date(main, newest.entry.id, expires_at)
 
     def glance(self, name: Name) -> str:
-        """A hash of which versions there are, and which of them are enabled."""
+        """A hash of which versions there are, and which of them are enabled. May be repeated.
+
+        Raises:
+            NotOurs: No version of the object was written by credmgr.
+        """
         entries = self._vault.versions(self._naming.of(name).main)
+        self._shelves.require_ours(entries, name)
         told = sorted(f"{entry.id}{'+' if entry.enabled else '-'}" for entry in entries)
         return sha256(" ".join(told).encode()).hexdigest()[:32] if told else ""
 
@@ -243,18 +248,15 @@ class AzureBackend:
         return self._vault.server.ahead
 
     def permissions(self, names: Sequence[Name]) -> Sequence[Permission]:
-        """What reading shows; whether writing is permitted cannot be known without a write.
+        """What calls that cannot succeed show; nothing is changed.
 
-        Key Vault has no call that tells: the management API does, for who may read assignments,
-        at another address and with other rights than credmgr has.
+        Beyond the secrets of this vault it cannot be known: the management API tells that, for who
+        may read assignments, at another address and with other rights than credmgr has.
 
         Raises:
             BackendError: The vault cannot be asked at all.
         """
-        return permissions_of(self._vault, [self._naming.probe, *map(self._main, names)])
-
-    def _main(self, name: Name) -> str:
-        return self._naming.of(name).main
+        return permissions_of(self._vault, self._naming, names)
 
     def close(self) -> None:
         """Close the connections; may be repeated."""

@@ -104,6 +104,16 @@ class Shelves:
         entries = self._vault.versions(spelled)
         return Shelf(entries, self.newest(spelled, name))
 
+    def require_ours(self, entries: Sequence[Entry], name: Name) -> None:
+        """See to it that there is nothing, or a version of ours, or what may be adopted.
+
+        Raises:
+            NotOurs: None of the versions carries the mark for `name`.
+        """
+        if all(entry.name != name for entry in entries):
+            for entry in entries:
+                self._is_ours(entry, name)
+
     def by_id(self, spelled: str, entry_id: str, version: UUID) -> Copy | None:
         """One version with its value; None when the vault does not give it out."""
         try:

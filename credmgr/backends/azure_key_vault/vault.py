@@ -175,6 +175,15 @@ class Vault:
         """
         self._ask(Call(RECOVER, name), lambda: self._client.begin_recover_deleted_secret(name))
 
+    def ask(self, call: Call, ask: Callable[[SecretClient], object]) -> None:
+        """Make a call whose answer does not matter.
+
+        Raises:
+            Malformed: The vault cannot do anything with it.
+            SecretNotFound: There is no such object.
+        """
+        self._ask(call, lambda: ask(self._client))
+
     def close(self) -> None:
         """Close the connections, with the vault and those to sign in; may be repeated."""
         self._client.close()

@@ -162,6 +162,10 @@ class Content:
             raise Refused(403, "Forbidden", "ForbiddenByPolicy")
         del self._objects[name.lower()]
 
+    def backup(self, name: str) -> str:
+        """A text that stands for every version of a name."""
+        return secrets.token_urlsafe(len(self._there(name).versions))
+
     def objects(self, *, deleted: bool) -> list[Object]:
         """The names that are there, or those that are soft-deleted, sorted."""
         found = (one for one in self._objects.values() if one.versions)

@@ -65,6 +65,10 @@ class Routes:
                 return 200, self._item(name, stored, stored.id)
             case "DELETE", "":
                 return 200, self._deleted(content.delete(name))
+            case "POST", "backup":
+                return 200, {"value": content.backup(name)}
+            case "POST", "" if name == "restore":
+                raise Refused(400, "BadParameter")  # no backup is taken back
             case _:
                 raise Refused(405, "MethodNotAllowed")
 

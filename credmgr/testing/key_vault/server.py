@@ -5,6 +5,7 @@ import secrets
 import socket
 import ssl
 import tempfile
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 from credmgr.model.clock import Clock, SystemClock
 from credmgr.testing.faults import Fault, Faults
 from credmgr.testing.faulty_http import FaultyHandler, FaultyServer, Reply
+from credmgr.testing.key_vault.actions import action_of
 from credmgr.testing.key_vault.authority import RESOURCE, TENANT, Authority
 from credmgr.testing.key_vault.certificate import write_certificates
 from credmgr.testing.key_vault.content import Content
@@ -30,6 +32,10 @@ class FakeKeyVault:
                 vault_url=vault.url, ca_bundle=str(vault.ca_file), verify_challenge_resource=False
             )
 
+    Args:
+        clock: Time.
+        permits: The data actions that it lets its callers do; None is every one.
+
     Attributes:
         url: `https://localhost:PORT`.
         ca_file: PEM file of the authority to trust.
@@ -39,12 +45,14 @@ class FakeKeyVault:
         credential: A credential for the SDK whose token is accepted.
         authority: Who gives tokens, and for what.
         sign_in_faults: What goes wrong next at the authority.
-        calls: Method and path of every request that was signed in, oldest first.
+        calls: Method and path of every request that was signed in and permitted, oldest first.
+        refused: Those that were signed in and not permitted.
         connections: How many were opened to it.
         unsigned: The bodies of requests that were not signed in; the SDK's are empty.
     """
 
-    def __init__(self, clock: Clock | None = None) -> None:
+    def __init__(self, clock: Clock | None = None, permits: Collection[str] | None = None) -> None:
+        self.permits = permits
         self._clock = clock or SystemClock()
         self._folder = tempfile.TemporaryDirectory(prefix="credmgr-key-vault-")
         token = secrets.token_urlsafe()
@@ -56,6 +64,7 @@ class FakeKeyVault:
         self.faults = Faults()
         self.connections = 0
         self.calls: list[tuple[str, str]] = []
+        self.refused: list[tuple[str, str]] = []
         self.unsigned: list[bytes] = []
 
     def __enter__(self) -> Self:
@@ -99,6 +108,9 @@ class _Handler(FaultyHandler):
             refused = _reply(401, error_body("Unauthorized"))
             headers = {**refused.headers, "WWW-Authenticate": self._challenge}
             self.send(refused._replace(headers=headers))
+        elif not self._is_permitted(path):  # before it looks whether there is such an object
+            vault.refused.append((self.command, path))
+            self.send(_reply(403, error_body("Forbidden", "ForbiddenByRbac")))
         else:
             vault.calls.append((self.command, path))
             self.serve(vault.faults.next(self.command, path), partial(self._applied, body))
@@ -108,6 +120,10 @@ class _Handler(FaultyHandler):
         if self.server.vault.authority.is_for(self.path):
             return _reply(fault.status, {"error": _NOT_NOW, "error_description": fault.code})
         return _reply(fault.status, error_body(fault.code))
+
+    def _is_permitted(self, path: str) -> bool:
+        permits, action = self.server.vault.permits, action_of(self.command, path)
+        return permits is None or action is None or action in permits
 
     @property
     def _token(self) -> str:
