@@ -142,6 +142,10 @@ class OutsideWorld:
 
         Found by model checking: without it, a write of a paused process can point a store at a
         secret that has been revoked meanwhile.
+
+        Best-effort targets have none. It helps because every required copy is read again after it
+        and before the old secret ends, which no rotation does with them; and a leaked secret would
+        wait for them too. A late write there is drift at the keeper's next look.
         """
         required = [target.place for target in credential.targets if target.required]
         used = [self._manifest.backends.get(p.backend) for p in (credential.store, *required)]
