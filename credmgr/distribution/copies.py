@@ -10,13 +10,14 @@ from functools import partial
 from typing import Protocol, TypeVar
 from uuid import UUID
 
+from credmgr.distribution.dating import date
 from credmgr.distribution.together import Together, in_turn
 from credmgr.errors import Conflict, SecretNotFound
 from credmgr.model.credential import Credential, Place
 from credmgr.model.names import Name
 from credmgr.model.secret import Secret
 from credmgr.model.version import Stage
-from credmgr.plugins.backend import Dated, Pointing, SecretBackend
+from credmgr.plugins.backend import Pointing, SecretBackend
 from credmgr.plugins.sink import Sink, SinkState
 
 T = TypeVar("T")
@@ -121,13 +122,10 @@ class CredentialCopies:
 
     def date(self, version: UUID, expires_at: datetime) -> None:
         """Note when a version that is current dies by itself, where a store can say so."""
-
-        def note(place: Place) -> None:
-            backend = self._places[place]
-            if isinstance(backend, Dated):
-                backend.date(place.name, version, expires_at)
-
-        self._at_each(self._places, note)
+        self._at_each(
+            self._places,
+            lambda place: date(self._places[place], place, version, expires_at),
+        )
 
     def restore(self, version: UUID, old: UUID | None) -> None:
         """Undo `promote`: make `old` current wherever `version` is; remove it where nothing was."""

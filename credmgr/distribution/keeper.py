@@ -14,7 +14,7 @@ A rotation writes the store and the required targets itself; while it moves, the
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -113,6 +113,11 @@ class Case:
     def drift(self) -> Drift:
         """What is done when it has changed; about its store a person decides."""
         return self.target.drift if self.target else Drift.REPORT
+
+    @property
+    def dies(self) -> datetime | None:
+        """When what readers should get dies by itself, if that is known."""
+        return next((one.expires_at for one in self.versions if one.id == self.wanted), None)
 
     @property
     def fingerprints(self) -> dict[UUID, str]:
@@ -245,8 +250,10 @@ class Keeper:
 
     def _good(self, case: Case, token: str, care: Care) -> Copy:
         settled = case.rotation is None and not case.required
-        if settled and care.writes and (token != case.copy.token or not token):
-            self._pen.tidy(case.copy.place)
+        if care.writes and (token != case.copy.token or not token):
+            self._pen.date(case.copy.place, self._required(case), case.dies)
+            if settled:
+                self._pen.tidy(case.copy.place)
         found = self._now(case.copy, Condition.CURRENT, "")
         return replace(found, version=case.wanted, token=token, failures=0)
 
@@ -278,6 +285,7 @@ class Keeper:
         with self._held(case):
             value = self._pen.value(case.credential, version, case.fingerprints, place)
             self._pen.mend(place, value, version)
+            self._pen.date(place, version, case.dies)
         self._note("copy.repaired", case)
         _log.info("copy repaired", credential=str(case.credential.name), place=str(place))
 

@@ -13,6 +13,7 @@ from typing import Final, Protocol
 from uuid import UUID
 
 from credmgr.distribution.copies import Opened
+from credmgr.distribution.dating import date
 from credmgr.errors import Conflict, NotAllowedNow, RotationOpen, SecretNotFound
 from credmgr.model.audit import AuditRecord, Event
 from credmgr.model.credential import Credential, Enrolled, Place
@@ -138,6 +139,7 @@ class Mover:
                 return Moved(new, new, (), self.left(name))
             current = self._current(name)
             copied = self._copied(credential, new, current)
+            date(self._outside.backends[new.backend], new, current.id, current.expires_at)
             self._prove(credential, new, current)
             facts = {"from": str(credential.store), "to": str(new), "version": str(current.id)}
             self._ledger.rehome(name, new, lease, Event(self._actor, MOVED, name, facts))

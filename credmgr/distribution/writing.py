@@ -1,8 +1,10 @@
 """Writing one copy: what its readers should get, where it stands."""
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from uuid import UUID
 
+from credmgr.distribution.dating import date
 from credmgr.distribution.ports import Outside
 from credmgr.errors import BackendError, BackendUnavailable, CorruptSecret, SecretNotFound
 from credmgr.model.credential import Credential, Place
@@ -75,6 +77,15 @@ class Pen:
         except CorruptSecret:
             backend.delete(place.name)
             _replace(backend, place, secret, version)
+
+    def date(self, place: Place, version: UUID, expires_at: datetime | None) -> None:
+        """Note when it dies by itself, where a store can say so.
+
+        Raises:
+            BackendError: The store does not take it.
+        """
+        if place.backend not in self._outside.sinks:
+            date(self._outside.backends[place.backend], place, version, expires_at)
 
     def tidy(self, place: Place) -> None:
         """Destroy what is not current in a store, once no rotation needs it."""

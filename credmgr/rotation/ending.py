@@ -12,7 +12,7 @@ from credmgr.model.rotation import Request, State
 from credmgr.model.secret import Secret
 from credmgr.model.version import Stage, Version, VersionStatus
 from credmgr.rotation.orphans import end_strays, strays
-from credmgr.rotation.steps import aborting, parked, places_showing
+from credmgr.rotation.steps import aborting, date, parked, places_showing
 from credmgr.rotation.work import Move, Wait, Work
 
 LOOK_AGAIN: Final = timedelta(minutes=1)
@@ -33,6 +33,7 @@ def overlap(work: Work) -> Move | Wait:
     if row.request is Request.ROLLBACK:
         return aborting(row, "rolled back by an operator", clears_request=True)
     if filled := work.copies.fill(row.new_version):
+        date(work, work.version(row.new_version))
         work.record(f"written to {', '.join(str(place) for place in filled)}")
     if differing := _differing(work):
         return parked(row, f"not revoking: {differing} does not hold the new secret")
@@ -66,6 +67,7 @@ def abort(work: Work) -> Move | Wait:
     """ABORTING: pointers first, then the new secret."""
     if work.rotation.promoting_at is not None and work.rotation.restored_at is None:
         work.copies.restore(work.rotation.new_version, work.rotation.old_version)
+        date(work, work.version(work.rotation.old_version))
         work.record("consumers read the old secret again", restored_at=work.now())
         work.tools.patience.forget(work.rotation.id)
     row, stage = work.rotation, Stage.NEXT

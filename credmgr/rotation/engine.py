@@ -196,7 +196,10 @@ class Engine:
 
     def _fill(self, credential: Credential, current: Version) -> None:
         """A target that was declared since the last rotation gets its copy."""
-        if filled := self.outside.copies(credential).fill(current.id):
+        copies = self.outside.copies(credential)
+        if filled := copies.fill(current.id):
+            if current.expires_at:
+                copies.date(current.id, current.expires_at)
             places = ", ".join(str(place) for place in filled)
             facts = {"places": places, "version": str(current.id)}
             self.tools.ledger.note(

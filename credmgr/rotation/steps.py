@@ -115,8 +115,7 @@ def promote(work: Work) -> Move | Wait:
     except Conflict as error:
         return aborting(row, f"somebody else changed a copy: {error}")
     new, old = work.version(row.new_version), work.version(row.old_version)
-    if new and new.expires_at:
-        work.copies.date(new.id, new.expires_at)
+    date(work, new)
     versions = [replace(new, status=VersionStatus.CURRENT)] if new else []
     versions += [replace(old, status=VersionStatus.PREVIOUS)] if old else []
     target = State.OVERLAP if row.old_version else State.REVOKING
@@ -126,6 +125,12 @@ def promote(work: Work) -> Move | Wait:
         facts={"version": str(row.new_version), "fingerprint": row.fingerprint},
         versions=tuple(versions),
     )
+
+
+def date(work: Work, version: Version | None) -> None:
+    """Note beside every copy of a version that readers see now when it dies by itself."""
+    if version is not None and version.expires_at:
+        work.copies.date(version.id, version.expires_at)
 
 
 def next_attempt(work: Work, reason: str) -> Move:
