@@ -10,7 +10,7 @@ PIP := -m pip --quiet --disable-pip-version-check --no-input
 INSTALL := $(PIP) install --no-deps --require-hashes -r
 THIS := $(PIP) install --no-deps --no-build-isolation -e .
 XDIST ?= -n 2 --dist worksteal
-DEBIAN := prometheus-alertmanager prometheus
+DEBIAN := prometheus
 STRICT := credmgr/model/*,credmgr/rotation/*,credmgr/policy/*,credmgr/broker/*
 
 .DEFAULT_GOAL := help
@@ -143,7 +143,7 @@ $(VENV)/.upstream: tests/upstream/package-lock.json | $(VENV)/.dev
 # skipped, and say so.
 $(VENV)/.debian: | $(VENV)/pyvenv.cfg
 	@if command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null; then \
-	  echo "fetching Alertmanager and promtool (once)"; \
+	  echo "fetching promtool (once)"; \
 	  mkdir -p $(VENV)/debian && cd $(VENV)/debian && \
 	  { test "$$(id -u)" != 0 || timeout 120 apt-get -qq update; } && \
 	  timeout 240 apt-get -qq -o APT::Sandbox::User=root download $(DEBIAN) && \

@@ -30,9 +30,10 @@ ALLOWED_SKIPS: Final = {
     "this channel cannot be ": "the log, which has no other end, and mail, which has no 503",
     "this notifier has no secret of its own": "the log signs in nowhere",
     "this suite has no way to lose an answer": "an issuer that a person plays loses none",
-    "prometheus-alertmanager is not on this machine": "in no package registry; a server of ours"
-    " takes the same requests",
-    "promtool is not on this machine": "likewise; what the rules speak of is tested without it",
+    "prometheus-alertmanager is not on this machine": "`.ci/run` installs it where apt-get is; a"
+    " server of ours takes the same requests",
+    "promtool is not on this machine": "`make test` unpacks it where apt-get is; what the rules"
+    " speak of is tested without it",
     "systemd-analyze is not on this machine": "the units are read by the other tests as well",
 }
 """How the reason of a skip that CI allows begins, each with why it is right."""

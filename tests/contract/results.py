@@ -36,8 +36,8 @@ HEAD: Final = """\
 
 What `make contract` wrote: each check of `BackendContract`, against each store. A number is how
 many cases of a check passed. *n/a* says that the store has nothing that the check is about: no
-compare-and-set, no network, nobody else who could write there, no such interface. *not run* says that the store was
-not on the machine.
+compare-and-set, no network, nobody else who could write there, no such interface. *not run* says
+that the store was not on the machine.
 
 moto stands behind a layer of ours that refuses what AWS documents to refuse. lowkey-vault runs
 where `CREDMGR_LOWKEY_JAR` names its jar, which is in no package registry. None of the columns is a

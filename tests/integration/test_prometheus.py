@@ -36,7 +36,7 @@ QUIET = "route: {receiver: nobody}\nreceivers: [{name: nobody}]\n"
 def program(name: str) -> str:
     found = shutil.which(name, path=UNPACKED) or shutil.which(name)
     if found is None:
-        pytest.skip(f"{name} is not on this machine; `make .venv/.debian` fetches it")
+        pytest.skip(f"{name} is not on this machine")
     return found
 
 
