@@ -21,7 +21,6 @@ from credmgr.manifest.walking import Check, grants, mappings, routes, texts, unk
 from credmgr.model.credential import Kind
 from credmgr.model.names import Name
 
-
 REJECT: Final = "reject"
 
 

@@ -6,6 +6,7 @@ is noted, for the SDK tells an authority that is down and one that refuses by th
 """
 
 import math
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -53,10 +54,11 @@ class Trouble:
         return urlsplit(self.url).path.startswith(_IMDS_PATH)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Turn:
     ends: float
     troubles: list[Trouble] = field(default_factory=list)
+    refused: str = ""
 
 
 _TURN: Final[ContextVar[_Turn]] = ContextVar("_TURN")
@@ -76,6 +78,18 @@ def troubles() -> Sequence[Trouble]:
     """What went wrong on the way so far in this block, oldest first."""
     turn = _TURN.get(None)
     return turn.troubles if turn else ()
+
+
+def refused() -> str:
+    """The token that was answered with 401 in this block, the last one; empty for none."""
+    turn = _TURN.get(None)
+    return turn.refused if turn else ""
+
+
+def left() -> float:
+    """Seconds that are left in this block, never below zero."""
+    turn = _TURN.get(None)
+    return max(turn.ends - time.monotonic(), 0) if turn else threading.TIMEOUT_MAX
 
 
 def is_not_now(status: int) -> bool:
@@ -118,26 +132,28 @@ class BoundedTransport(RequestsTransport):  # type: ignore[misc] # the SDK loads
         """
         turn = _TURN.get()
         try:
-            answer = self._sent(turn, request, proxies=proxies, **kwargs)
+            answer = self._sent(request, proxies=proxies, **kwargs)
         except AzureError:
             turn.troubles.append(Trouble(request.url))
             raise
         if is_not_now(answer.status_code):
             turn.troubles.append(Trouble(request.url, answer.status_code, answer.headers))
+        if answer.status_code == 401:  # noqa: PLR2004 (RFC 9110)
+            turn.refused = request.headers.get("Authorization", "").removeprefix("Bearer ")
         self._heard(answer.headers.get("date"))
         return answer
 
-    def _sent(self, turn: _Turn, request: Any, **kwargs: Any) -> Any:
-        if not self._free.acquire(timeout=max(turn.ends - time.monotonic(), 0)):
+    def _sent(self, request: Any, **kwargs: Any) -> Any:
+        if not self._free.acquire(timeout=left()):
             raise ServiceRequestTimeoutError("no connection is free")
         try:
-            left = turn.ends - time.monotonic()
-            if left <= 0:
+            seconds = left()
+            if not seconds:
                 raise ServiceRequestTimeoutError("no time is left")
             # what the SDK only probes for, it gives less time
             asked = kwargs.get("connection_timeout", math.inf)
-            kwargs["connection_timeout"] = min(asked, left * _CONNECT_SHARE)
-            kwargs["read_timeout"] = left * (1 - _CONNECT_SHARE)
+            kwargs["connection_timeout"] = min(asked, seconds * _CONNECT_SHARE)
+            kwargs["read_timeout"] = seconds * (1 - _CONNECT_SHARE)
             return super().send(request, **kwargs)
         finally:
             self._free.release()

@@ -1,5 +1,6 @@
 """The fake on a socket: TLS, sign-in, and whatever goes wrong on the way."""
 
+import base64
 import json
 import secrets
 import socket
@@ -44,6 +45,7 @@ class FakeKeyVault:
         faults: What goes wrong next.
         credential: A credential for the SDK whose token is accepted.
         authority: Who gives tokens, and for what.
+        claims: What it says that a token of the authority's that was taken away is missing.
         sign_in_faults: What goes wrong next at the authority.
         calls: Method and path of every request that was signed in and permitted, oldest first.
         refused: Those that were signed in and not permitted.
@@ -59,6 +61,7 @@ class FakeKeyVault:
         self.credential = StaticToken(token)
         self.authority = Authority(self._clock.now)
         self.authority.tokens.add(token)
+        self.claims = ""
         self.sign_in_faults = Faults()
         self.content = Content(self._clock.now)
         self.faults = Faults()
@@ -131,7 +134,12 @@ class _Handler(FaultyHandler):
 
     @property
     def _challenge(self) -> str:
-        return f'Bearer authorization="{self.server.vault.url}/{TENANT}", resource="{RESOURCE}"'
+        vault = self.server.vault
+        known = f'Bearer authorization="{vault.url}/{TENANT}", resource="{RESOURCE}"'
+        if not vault.claims or self._token not in vault.authority.given:
+            return known
+        claims = base64.b64encode(vault.claims.encode()).decode()
+        return f'{known}, error="insufficient_claims", claims="{claims}"'
 
     def _signed_in(self, body: bytes) -> Reply:
         vault = self.server.vault
