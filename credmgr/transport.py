@@ -85,21 +85,20 @@ class BoundedPool:
         secure: type[BoundedTlsConnection] = BoundedTlsConnection,
     ) -> None:
         self._bounds = bounds
-        self._timeout = Timeout(
-            total=bounds.deadline * (1 - bounds.waiting),
-            connect=bounds.deadline * bounds.connecting,
-        )
         self._pools = PoolManager(maxsize=size, block=True, retries=False, ssl_context=tls)
         self._pools.pool_classes_by_scheme = pool_kinds(bounds.idle, plain, secure)
 
     def send(
-        self, method: str, url: str, headers: dict[str, str], body: Any
+        self, method: str, url: str, headers: dict[str, str], body: Any, left: float = math.inf
     ) -> tuple[BaseHTTPResponse, bytes]:
         """The answer and its body, of which one byte more is read than is accepted.
+
+        `left` are the seconds that are left of a deadline which began before.
 
         Raises:
             urllib3.exceptions.HTTPError: There was none, or not within the deadline.
         """
+        deadline = min(left, self._bounds.deadline)
         response = self._pools.urlopen(
             method,
             url,
@@ -108,8 +107,11 @@ class BoundedPool:
             redirect=False,
             preload_content=False,
             decode_content=False,
-            timeout=self._timeout,
-            pool_timeout=self._bounds.deadline * self._bounds.waiting,
+            timeout=Timeout(
+                total=deadline * (1 - self._bounds.waiting),
+                connect=deadline * self._bounds.connecting,
+            ),
+            pool_timeout=deadline * self._bounds.waiting,
         )
         try:
             return response, _read(response, self._bounds.body + 1)

@@ -80,6 +80,7 @@ def said(code: str, message: str = "", status: int = 400, date: str = DATE) -> C
         ("TooManyRequestsException", BackendUnavailable, "throttling"),
         ("InternalServiceError", BackendUnavailable, "may have been applied"),
         ("RequestTimeout", BackendUnavailable, "may have been applied"),
+        ("IDPCommunicationError", BackendUnavailable, "may have been applied"),
         ("AccessDeniedException", AccessDenied, "secretsmanager:PutSecretValue is not allowed"),
         ("403", AccessDenied, "secretsmanager:PutSecretValue is not allowed"),
         ("UnrecognizedClientException", AccessDenied, "does not know this access key"),
@@ -140,6 +141,8 @@ def test_a_clock_is_not_compared_with_no_date() -> None:
     [
         (exceptions.NoCredentialsError(), AccessDenied),
         (exceptions.PartialCredentialsError(provider="env", cred_var="x"), AccessDenied),
+        (exceptions.CredentialRetrievalError(provider="x", error_msg="y"), BackendUnavailable),
+        (exceptions.TokenRetrievalError(provider="x", error_msg="y"), BackendUnavailable),
         (exceptions.NoRegionError(), ConfigError),
         (exceptions.ProfileNotFound(profile="x"), ConfigError),
         (exceptions.ConfigParseError(path="x", error="y"), ConfigError),

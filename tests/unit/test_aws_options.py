@@ -105,6 +105,8 @@ def test_plain_http_is_for_loopback(url: str) -> None:
         ({"recovery_window": timedelta(days=8, hours=1)}, "recovery_window"),
         ({"kms_key_id": " "}, "kms_key_id"),
         ({"json_key": ""}, "json_key"),
+        ({"timeout": timedelta()}, "timeout"),
+        ({"timeout": timedelta(seconds=91)}, "timeout"),
         ({"tags": {str(number): "" for number in range(50)}}, "tags"),
         ({"tags": {"credmgr:managed-by": "me"}}, "tags"),
         ({"tags": {"AWS:x": "me"}}, "tags"),

@@ -4,6 +4,7 @@ Told apart by code, not by HTTP status, which is not part of AWS's promise. AWS'
 never repeated: a validation error quotes the parameter, which may be the secret.
 """
 
+import errno
 import re
 from collections.abc import Callable
 from datetime import timedelta
@@ -14,6 +15,7 @@ from botocore import exceptions
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
+from credmgr.backends.aws_secrets_manager.lasting import one_call
 from credmgr.backends.aws_secrets_manager.quiet import hushed
 from credmgr.errors import (
     AccessDenied,
@@ -51,6 +53,7 @@ _BUSY: Final = frozenset(
 """The codes that botocore takes for throttling (retries/standard.py) and this service can send."""
 _DOWN: Final = frozenset(
     {
+        "IDPCommunicationError",  # of web identity; botocore repeats it (retries/special.py)
         "InternalFailure",
         "InternalServerError",
         "InternalServiceError",
@@ -88,11 +91,10 @@ _REFUSED: Final = frozenset(
 _NO_SIGN_IN: Final = (
     exceptions.NoCredentialsError,
     exceptions.PartialCredentialsError,
-    exceptions.CredentialRetrievalError,
-    exceptions.TokenRetrievalError,
     exceptions.SSOError,
     exceptions.UnauthorizedSSOTokenError,
 )
+_NO_SIGN_IN_NOW: Final = (exceptions.CredentialRetrievalError, exceptions.TokenRetrievalError)
 _BAD_CONFIG: Final = (
     exceptions.ConfigNotFound,
     exceptions.ConfigParseError,
@@ -103,6 +105,30 @@ _BAD_CONFIG: Final = (
     exceptions.UnknownEndpointError,
     exceptions.EndpointVariantError,
 )
+_ODD: Final = (
+    OSError,
+    RuntimeError,
+    ValueError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    TypeError,
+)
+"""What botocore lets through of the files and programs that it signs in with, and of how it reads
+what they say (botocore/credentials.py)."""
+_LASTING: Final = frozenset(
+    {
+        errno.EACCES,
+        errno.EISDIR,
+        errno.ELOOP,
+        errno.ENAMETOOLONG,
+        errno.ENOENT,
+        errno.ENOEXEC,
+        errno.ENOTDIR,
+        errno.EPERM,
+    }
+)
+"""What a file or program that cannot be used stays, until somebody mends it."""
 
 
 class Refused(BackendError):
@@ -136,7 +162,7 @@ class Calls:
         # Not a context manager: what it raised would have AWS's error as context, and that the
         # request with its secret and its session token.
         try:
-            with hushed():
+            with hushed(), one_call():
                 return method(*args, **params)
         except ClientError as error:
             about = params.get("SecretId") or params.get("Name")
@@ -146,6 +172,20 @@ class Calls:
         except ResponseParserError:
             problem = BackendUnavailable("the answer is not one of AWS's; it may have been applied")
         raise problem
+
+    def sign_in(self, method: Callable[[], _T]) -> _T:
+        """Make one attempt to sign in, with a file, a program or a service.
+
+        Raises:
+            AccessDenied: There is nothing to sign in with, or it is refused or unusable.
+            BackendUnavailable: Not reached, or nothing is to be had for now; repeat it.
+            BackendError: As `ask` has it.
+        """
+        try:
+            return self.ask(method)
+        except _ODD as error:
+            problem = _odd_problem(error)
+        raise problem  # outside, for the cause may hold all that a program printed
 
     def _refusal(self, error: ClientError, about: str) -> CredmgrError:  # noqa: PLR0911 (a table)
         code, said = _code(error), f"{error.operation_name}{about}"
@@ -218,14 +258,41 @@ def local_problem(error: BotoCoreError) -> CredmgrError:
         return ConfigError("the AWS profile does not exist", hint="see ~/.aws/config")
     if isinstance(error, _BAD_CONFIG):
         return ConfigError(f"the AWS configuration cannot be used ({kind})")
-    if isinstance(error, _NO_SIGN_IN):
-        return AccessDenied(
-            f"there are no usable AWS credentials ({kind})",
-            hint="give access_key_id, profile or assume_role, or let the default chain find some",
-        )
+    if isinstance(error, (*_NO_SIGN_IN, *_NO_SIGN_IN_NOW)):
+        return _sign_in_problem(error, kind)
     if isinstance(error, (exceptions.HTTPClientError, exceptions.ConnectionError)):
         return BackendUnavailable(f"AWS cannot be reached ({kind})")
     return BackendError(f"botocore cannot make the call ({kind})")
+
+
+def _sign_in_problem(error: BotoCoreError, kind: str) -> CredmgrError:
+    if isinstance(error, _NO_SIGN_IN_NOW):
+        return BackendUnavailable(
+            f"AWS credentials cannot be had for now ({kind})",
+            hint="look at the container's or instance's endpoint, the program of "
+            "credential_process, or the SSO session (`aws sso login`)",
+        )
+    return AccessDenied(
+        f"there are no usable AWS credentials ({kind})",
+        hint="give access_key_id, profile or assume_role, or let the default chain find some",
+    )
+
+
+def _odd_problem(error: Exception) -> CredmgrError:
+    """Our error for one of a file or a program to sign in with, without what it says."""
+    kind = type(error).__name__
+    if isinstance(error, OSError):
+        said = f"a file or program of the AWS sign-in cannot be used ({kind})"
+        hint = "look at AWS_WEB_IDENTITY_TOKEN_FILE, and at credential_process of the profile"
+        lasting = error.errno in _LASTING
+        return (AccessDenied if lasting else BackendUnavailable)(said, hint=hint)
+    if isinstance(error, RuntimeError):
+        said = f"the AWS credentials that were found have expired already ({kind})"
+        return BackendUnavailable(said, hint="renew them, and look at this machine's clock")
+    return AccessDenied(
+        f"what the AWS sign-in was given cannot be read ({kind})",
+        hint="credential_process must print JSON with Version 1; see also the file of web identity",
+    )
 
 
 def _code(error: ClientError) -> str:

@@ -15,6 +15,7 @@ from credmgr.plugins.urls import url_mistakes
 
 LIMITS: Final = Limits(value_bytes=65_536, name_length=512)
 """https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html"""
+LONGEST_TIMEOUT: Final = timedelta(seconds=90)
 LONGEST_PREFIX: Final = LIMITS.name_length - MAX_NAME_LENGTH
 MARK: Final = "credmgr:managed-by"
 """The tag that every secret of ours carries."""
@@ -93,6 +94,8 @@ class AwsOptions:
             `{{ secret | json }}` for it as a JSON string.
         adopt: Take over a secret without credmgr's mark when something is staged in it; it gets
             the mark, and what it held stays as a version.
+        timeout: The longest that one call may take in all, signing in included; None is credmgr's
+            own deadline.
     """
 
     region: str | None = None
@@ -115,6 +118,11 @@ class AwsOptions:
     json_key: str = "value"
     template: str = ""
     adopt: bool = False
+    timeout: timedelta | None = None
+
+    def deadline(self, most: timedelta) -> timedelta:
+        """The longest that one call may take, where credmgr gives it no more than `most`."""
+        return min(most, self.timeout or most)
 
 
 def mistakes(options: AwsOptions) -> Iterator[Mistake]:
@@ -125,6 +133,8 @@ def mistakes(options: AwsOptions) -> Iterator[Mistake]:
     yield from _tags(options.tags)
     if options.assume_role is not None:
         yield from _role(options.assume_role)
+    if options.timeout is not None and not timedelta() < options.timeout <= LONGEST_TIMEOUT:
+        yield Mistake("timeout", f"timeout is not above 0 and at most {LONGEST_TIMEOUT}")
 
 
 def _places(options: AwsOptions) -> Iterator[Mistake]:

@@ -16,7 +16,10 @@ _TALKERS: Final = ("boto3", "botocore")
 
 class _Hush(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
-        return record.levelno >= logging.WARNING or not _HUSHED.get()
+        if not _HUSHED.get():
+            return True
+        record.exc_info = None  # of a renewal that failed: it may hold what a program printed
+        return record.levelno >= logging.WARNING
 
 
 _HUSH: Final = _Hush()

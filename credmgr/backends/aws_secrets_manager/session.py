@@ -62,7 +62,8 @@ class AwsBackend:
         trusted = context.home / Path(bundle).expanduser() if bundle is not None else None
         self._options = options
         self._server = ServerClock(context.clock)
-        self._wire = Wire(context.workers, context.deadline, trusted, self._server)
+        deadline = options.deadline(context.deadline)
+        self._wire = Wire(context.workers, deadline, trusted, self._server)
         self._calls = Calls(context.clock, options.kms_key_id or "aws/secretsmanager")
         self._clients = sign_in(options, context, self._wire, self._calls)
         self._aws = self._clients.secrets

@@ -12,11 +12,13 @@ from botocore.credentials import (
     CredentialProvider,
     CredentialResolver,
     DeferredRefreshableCredentials,
+    create_credential_resolver,
 )
 from botocore.exceptions import BotoCoreError
 
 from credmgr.backends.aws_secrets_manager import quiet
 from credmgr.backends.aws_secrets_manager.calls import Calls, local_problem
+from credmgr.backends.aws_secrets_manager.credentials import SharedCredentials
 from credmgr.backends.aws_secrets_manager.options import AssumeRole, AwsOptions
 from credmgr.backends.aws_secrets_manager.wire import Wire
 from credmgr.plugins.context import PluginContext, References
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 # AWS_ENDPOINT_URL would lead secrets past the checks of `endpoint_url`. The stubs lack this option.
 _ONLY_OUR_ADDRESSES: Final[dict[str, Any]] = {"ignore_configured_endpoint_urls": True}
 _METHOD: Final = "credmgr-assume-role"
+Share = Callable[[Callable[[], Any]], SharedCredentials]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +60,9 @@ def sign_in(options: AwsOptions, context: PluginContext, wire: Wire, calls: Call
     Raises:
         ConfigError: A reference leads nowhere, or the region or the profile is not to be found.
     """
+    share = partial(SharedCredentials, calls=calls, patience=options.deadline(context.deadline))
     try:
-        return _clients(options, context.references, wire, calls)
+        return _clients(options, context.references, wire, calls, share)
     except BotoCoreError as error:
         problem = local_problem(error)
     finally:
@@ -66,18 +70,16 @@ def sign_in(options: AwsOptions, context: PluginContext, wire: Wire, calls: Call
     raise problem
 
 
-def _clients(options: AwsOptions, references: References, wire: Wire, calls: Calls) -> Clients:
-    session = _session(options, wire)
-    if options.secret_access_key is not None:
-        secret = references.resolve(options.secret_access_key)
-        session.set_credentials(options.access_key_id, secret.reveal())
+def _clients(
+    options: AwsOptions, references: References, wire: Wire, calls: Calls, share: Share
+) -> Clients:
+    session = _source(options, references, wire, share)
     if options.assume_role is not None:
         source = _sts(session, options)
         role = _role_of(options.assume_role, references)
         session = _session(options, wire)
-        renew = partial(_assume, calls, source, role)
-        resolver = CredentialResolver([_RoleProvider(renew)])
-        session.register_component("credential_provider", resolver)
+        renewed = DeferredRefreshableCredentials(partial(_assume, calls, source, role), _METHOD)
+        _use(session, share(lambda: renewed))
     secrets = boto3.Session(botocore_session=session).client(
         "secretsmanager", region_name=options.region, endpoint_url=options.endpoint_url
     )
@@ -85,6 +87,21 @@ def _clients(options: AwsOptions, references: References, wire: Wire, calls: Cal
     identity = _sts(session, options) if known else None
     known = options.endpoint_url is None or options.iam_endpoint_url is not None
     return Clients(secrets, identity, _iam(session, options) if known else None)
+
+
+def _source(options: AwsOptions, references: References, wire: Wire, share: Share) -> Any:
+    session = _session(options, wire)
+    if options.secret_access_key is not None:
+        secret = references.resolve(options.secret_access_key)
+        session.set_credentials(options.access_key_id, secret.reveal())
+        return session
+
+    def chain() -> Any:
+        # with the region: web identity asks the token service there
+        return create_credential_resolver(session, None, options.region).load_credentials()
+
+    _use(session, share(chain))
+    return session
 
 
 def _session(options: AwsOptions, wire: Wire) -> Any:
@@ -139,14 +156,16 @@ def _assume(calls: Calls, source: "STSClient", role: dict[str, Any]) -> dict[str
     }
 
 
-class _RoleProvider(CredentialProvider):
-    """Gives botocore credentials that it renews, once for all threads, ahead of their end."""
-
+class _Found(CredentialProvider):
     METHOD = _METHOD
 
-    def __init__(self, renew: Callable[[], dict[str, str]]) -> None:
+    def __init__(self, found: SharedCredentials) -> None:
         super().__init__()
-        self._renew = renew
+        self._found = found
 
-    def load(self) -> Any:
-        return DeferredRefreshableCredentials(refresh_using=self._renew, method=_METHOD)
+    def load(self) -> SharedCredentials:
+        return self._found
+
+
+def _use(session: Any, found: SharedCredentials) -> None:
+    session.register_component("credential_provider", CredentialResolver([_Found(found)]))

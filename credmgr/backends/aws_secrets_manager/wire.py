@@ -23,6 +23,7 @@ from urllib3.exceptions import (
 )
 from urllib3.util import parse_url
 
+from credmgr.backends.aws_secrets_manager.lasting import elapsed
 from credmgr.errors import BackendUnavailable, ConfigError
 from credmgr.plugins.clocks import ServerClock
 from credmgr.transport import BoundedPool, Bounds
@@ -41,7 +42,7 @@ class Wire:
 
     Args:
         workers: Most connections to one host.
-        deadline: The longest that one call may take in all.
+        deadline: The longest that one call may take in all, a sign-in ahead of it included.
         ca_bundle: PEM file of the authorities to trust instead of the system's.
         server: Hears the time of each answer.
 
@@ -57,6 +58,7 @@ class Wire:
         server: ServerClock,
     ) -> None:
         self._server = server
+        self._deadline = deadline
         try:
             tls = ssl.create_default_context(cafile=ca_bundle)
         except OSError as error:
@@ -72,10 +74,13 @@ class Wire:
             BackendUnavailable: No whole answer; the message says whether the call may have been
                 applied.
         """
+        left = (self._deadline - elapsed()).total_seconds()
+        if left <= 0:
+            raise BackendUnavailable("not sent, signing in took all the time of the deadline")
         # Raised outside of `except`: urllib3's errors carry the request, and it the secret.
         wait: timedelta | None = None
         try:
-            answer = self._transfer(request)
+            answer = self._transfer(request, left)
         except HTTPError as error:
             problem = _reason(error)
         else:
@@ -91,9 +96,9 @@ class Wire:
         """Close idle connections; may be repeated."""
         self._pool.close()
 
-    def _transfer(self, request: AWSPreparedRequest) -> AWSResponse:
+    def _transfer(self, request: AWSPreparedRequest, left: float) -> AWSResponse:
         sent = dict(request.headers.items())
-        response, body = self._pool.send(request.method, request.url, sent, request.body)
+        response, body = self._pool.send(request.method, request.url, sent, request.body, left)
         headers: Any = response.headers
         return AWSResponse(request.url, response.status, headers, _Read(body))
 
