@@ -35,6 +35,7 @@ JSON_TYPE: Final = "application/x-amz-json-1.1"
 ACCOUNT: Final = "123456789012"
 REGION: Final = "eu-central-1"
 _NAME: Final = re.compile(r"[A-Za-z0-9/_+=.@-]{1,512}")
+_LABELS: Final = 20  # of a secret (the user guide's page of quotas)
 _CHANGES: Final = frozenset(
     {"PutSecretValue", "UpdateSecretVersionStage", "GetSecretValue", "DeleteSecret", "CreateSecret"}
 )
@@ -234,17 +235,25 @@ def _refusal(operation: str, asked: dict[str, Any], secret: Any) -> Answer | Non
     if (
         len(asked.get("SecretString", "").encode()) > 65_536
         or len(asked.get("Tags", ())) > 50
-        or len(asked.get("VersionStages", ())) > 20
         or (operation == "CreateSecret" and not _NAME.fullmatch(asked["Name"]))
     ):
         return refused("InvalidParameterException", asked.get("SecretString", ""))
     if secret is not None and secret.is_deleted():
         return refused("InvalidRequestException")
     if operation == "PutSecretValue" and secret is not None:
-        return _other_value(asked, secret)
+        labels = asked.get("VersionStages", ["AWSCURRENT"])
+        return _other_value(asked, secret) or _too_many_labels(labels, secret)
     if operation == "UpdateSecretVersionStage" and secret is not None:
-        return _bad_move(asked, secret)
+        return _bad_move(asked, secret) or _too_many_labels([asked["VersionStage"]], secret)
     return None
+
+
+def _too_many_labels(asked: list[str], secret: Any) -> Answer | None:
+    """AWS counts those of all versions together."""
+    held = {label for it in secret.versions.values() for label in it["version_stages"]}
+    if "AWSCURRENT" in asked and "AWSCURRENT" in held:
+        asked = [*asked, "AWSPREVIOUS"]
+    return refused("LimitExceededException") if len(held.union(asked)) > _LABELS else None
 
 
 def _other_value(asked: dict[str, Any], secret: Any) -> Answer | None:

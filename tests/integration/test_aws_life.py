@@ -1,5 +1,6 @@
 """What the AWS backend leaves in AWS: labels, tags, deletion, replicas, and what others find."""
 
+import json
 import logging
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
@@ -8,6 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from credmgr.backends.aws_secrets_manager import ValueForm
+from credmgr.backends.aws_secrets_manager.calls import Refused
 from credmgr.backends.aws_secrets_manager.labels import PLACEHOLDER, PLACEHOLDER_TEXT
 from credmgr.errors import (
     BackendUnavailable,
@@ -93,7 +95,7 @@ def test_the_placeholder_is_no_version(aws: AwsServer, backend: "AwsBackend") ->
 
 
 def test_an_empty_secret_with_our_mark_is_filled(aws: AwsServer, backend: "AwsBackend") -> None:
-    backend._aws.create_secret(Name=NAME, Tags=[{"Key": "credmgr:managed-by", "Value": "us"}])
+    backend._aws.create_secret(Name=NAME, Tags=[{"Key": "credmgr:managed-by", "Value": "credmgr"}])
     one = staged(backend, NAME, "one")
     assert (aws.native(NAME), stages(backend, NAME)) == (PLACEHOLDER_TEXT, {Stage.NEXT: one})
 
@@ -173,6 +175,88 @@ def test_a_deleted_secret_of_others_is_not_taken_over(aws: AwsServer) -> None:
     session._aws.delete_secret(SecretId=NAME, RecoveryWindowInDays=7)
     with pytest.raises(NotOurs):
         staged(session, NAME, "ours")
+    session.close()
+
+
+def test_the_mark_of_another_value_is_somebody_elses(aws: AwsServer, backend: "AwsBackend") -> None:
+    backend._aws.create_secret(
+        Name=NAME, SecretString="theirs", Tags=[{"Key": "credmgr:managed-by", "Value": "them"}]
+    )
+    for call in (backend.read, backend.versions, backend.delete, lambda _: staged(backend, _, "x")):
+        with pytest.raises(NotOurs, match="has no tag credmgr:managed-by=credmgr"):
+            call(NAME)
+    assert aws.native(NAME) == "theirs"
+
+
+def test_a_secret_with_many_labels_of_others_is_adopted_while_there_is_room(
+    aws: AwsServer,
+) -> None:
+    session = a_session(aws, adopt=True)
+    session._aws.create_secret(Name=NAME, SecretString="theirs")
+    held = session._aws.get_secret_value(SecretId=NAME)["VersionId"]
+
+    def label(*numbers: int) -> None:
+        for number in numbers:
+            session._aws.update_secret_version_stage(
+                SecretId=NAME, VersionStage=f"theirs-{number}", MoveToVersionId=held
+            )
+
+    label(*range(19))
+    with pytest.raises(LimitExceeded, match="19 labels of others"):
+        staged(session, NAME, "ours")
+    assert aws.secrets()[NAME].tags in (None, [])
+    session._aws.update_secret_version_stage(
+        SecretId=NAME, VersionStage="theirs-0", RemoveFromVersionId=held
+    )
+    for number in (1, 2):
+        session._aws.update_secret_version_stage(
+            SecretId=NAME, VersionStage=f"theirs-{number}", RemoveFromVersionId=held
+        )
+    one = promoted(session, NAME, "one", expect=session.read(NAME).version)
+    two = promoted(session, NAME, "two", expect=one)
+    three = staged(session, NAME, "three")
+    assert stages(session, NAME) == {Stage.PREVIOUS: one, Stage.CURRENT: two, Stage.NEXT: three}
+    assert len(set().union(*aws.labels(NAME).values())) == 19
+    session.delete(NAME)
+    assert aws.secrets()[NAME].is_deleted()
+    session.close()
+
+
+def test_a_quota_of_labels_is_told_as_such(aws: AwsServer, backend: "AwsBackend") -> None:
+    one = promoted(backend, NAME, "one")
+    aws.strict = True
+    for number in range(18):
+        backend._aws.update_secret_version_stage(
+            SecretId=NAME, VersionStage=f"theirs-{number}", MoveToVersionId=str(one)
+        )
+    with pytest.raises(LimitExceeded, match="20 labels"):
+        staged(backend, NAME, "two")
+
+
+def test_a_resource_policy_is_left_as_it_is(aws: AwsServer) -> None:
+    session = a_session(aws, adopt=True)
+    session._aws.create_secret(Name=NAME, SecretString="theirs")
+    statement = {"Effect": "Deny", "Principal": "*", "Action": "secretsmanager:DeleteSecret"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [{**statement, "Resource": "*"}]})
+    session._aws.put_resource_policy(SecretId=NAME, ResourcePolicy=policy)
+
+    def unchanged() -> bool:
+        return bool(aws.secrets()[NAME].policy == policy)
+
+    aws.calls.clear()
+    theirs = session.read(NAME).version
+    one = promoted(session, NAME, "adopted", expect=theirs)
+    assert unchanged()
+    two = promoted(session, NAME, "rotated", expect=one)
+    session.promote(NAME, one, two)
+    session.discard(NAME, two)
+    assert unchanged()
+    session.delete(NAME)
+    assert unchanged()
+    promoted(session, NAME, "restored")
+    assert unchanged()
+    assert [call for call in aws.calls if call.endswith("ResourcePolicy")] == []
+    assert {"TagResource", "DeleteSecret", "RestoreSecret"} <= set(aws.calls)
     session.close()
 
 
@@ -297,6 +381,22 @@ def test_replicas_are_made_and_go_before_their_secret(aws: AwsServer) -> None:
     session.close()
 
 
+def test_a_replica_is_encrypted_with_the_key_of_its_region(aws: AwsServer) -> None:
+    session = a_session(
+        aws,
+        kms_key_id="alias/ours",
+        replica_regions=("eu-west-1", "us-east-1"),
+        replica_kms_key_ids={"eu-west-1": "alias/there"},
+    )
+    staged(session, NAME, "one")
+    asked = aws.bodies[aws.calls.index("ReplicateSecretToRegions")]
+    assert asked["AddReplicaRegions"] == [
+        {"Region": "eu-west-1", "KmsKeyId": "alias/there"},
+        {"Region": "us-east-1"},
+    ]
+    session.close()
+
+
 # --- races
 
 
@@ -364,6 +464,39 @@ def test_a_refusal_that_no_race_explains_is_passed_on(
     aws.answers["GetSecretValue"] = refused("InvalidRequestException")
     with pytest.raises(Exception, match="refused with InvalidRequestException"):
         backend.read(NAME)
+
+
+@pytest.mark.parametrize("act", ["discard", "promote", "delete"])
+def test_a_label_that_stays_is_told(aws: AwsServer, backend: "AwsBackend", act: str) -> None:
+    one = promoted(backend, NAME, "one")
+    two = staged(backend, NAME, "two")
+    if act == "promote":
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(backend, "_unstage", lambda *_: None)
+            backend.promote(NAME, two, one)
+        assert aws.labels(NAME)[str(two)] == {"AWSCURRENT", "AWSPENDING"}
+
+    def refuse() -> None:
+        aws.answers["UpdateSecretVersionStage"] = refused("InvalidRequestException")
+
+    calls: dict[str, Callable[[], None]] = {
+        "discard": lambda: backend.discard(NAME, two),
+        "promote": lambda: backend.promote(NAME, two, one),
+        "delete": lambda: backend._clear(NAME),
+    }
+    refuse()
+    with pytest.raises(Refused, match="refused with InvalidRequestException"):
+        calls[act]()
+    calls[act]()
+    assert "AWSPENDING" not in set().union(*aws.labels(NAME).values())
+
+
+def test_a_label_that_somebody_else_takes_off_is_off(aws: AwsServer, backend: "AwsBackend") -> None:
+    promoted(backend, NAME, "one")
+    two = staged(backend, NAME, "two")
+    after(aws, "UpdateSecretVersionStage", move("AWSPENDING", two, PLACEHOLDER))
+    backend.discard(NAME, two)
+    assert str(two) not in aws.labels(NAME)
 
 
 # --- secrecy

@@ -310,3 +310,41 @@ def test_web_identity_of_the_default_chain_goes_over_our_wire(
     assert "a-token-of-kubernetes" in cloud.asked[0]
     clients.close()
     cloud.close()
+
+
+# --- partitions
+
+
+@pytest.mark.parametrize(
+    ("options", "host"),
+    [
+        ({"region": "cn-north-1"}, "secretsmanager.cn-north-1.amazonaws.com.cn"),
+        (
+            {"region": "cn-north-1", "dualstack": True},
+            "secretsmanager.cn-north-1.api.amazonwebservices.com.cn",
+        ),
+        ({"region": "us-gov-west-1"}, "secretsmanager.us-gov-west-1.amazonaws.com"),
+        (
+            {"region": "us-gov-west-1", "fips": True},
+            "secretsmanager-fips.us-gov-west-1.amazonaws.com",
+        ),
+        (
+            {"region": "us-gov-west-1", "fips": True, "dualstack": True},
+            "secretsmanager-fips.us-gov-west-1.api.aws",
+        ),
+    ],
+)
+def test_each_partition_has_its_own_hosts(options: dict[str, Any], host: str) -> None:
+    wire = Wire(1, timedelta(seconds=1), None, ServerClock(FakeClock()))
+    clients = sign_in(AwsOptions(**options), a_context(), wire, Calls(FakeClock(), "key"))
+    assert clients.secrets.meta.endpoint_url == f"https://{host}"
+    assert clients.identity is not None
+    assert clients.access is not None
+    if options == {"region": "cn-north-1"}:
+        assert clients.identity.meta.endpoint_url == "https://sts.cn-north-1.amazonaws.com.cn"
+        assert clients.access.meta.endpoint_url == "https://iam.cn-north-1.amazonaws.com.cn"
+    if options == {"region": "us-gov-west-1"}:
+        assert clients.identity.meta.endpoint_url == "https://sts.us-gov-west-1.amazonaws.com"
+        assert clients.access.meta.endpoint_url == "https://iam.us-gov.amazonaws.com"
+    clients.close()
+    wire.close()

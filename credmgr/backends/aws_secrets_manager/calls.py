@@ -199,7 +199,9 @@ class Calls:
                 hint="it may be scheduled for deletion, or another service may own it",
             )
         if code == "LimitExceededException":
-            return LimitExceeded(f"{said}: a quota of AWS is used up, perhaps that of its versions")
+            return LimitExceeded(
+                f"{said}: a quota of AWS is used up, perhaps that of its versions or 20 labels"
+            )
         if code in _BUSY or _status(error) == _TOO_MANY:
             wait = self._asked(error)
             return BackendUnavailable(f"{said}: AWS is throttling calls ({code})", retry_after=wait)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Self
 from uuid import UUID, uuid5
 
-from credmgr.backends.aws_secrets_manager.options import MARK
+from credmgr.backends.aws_secrets_manager.options import MARK, MARKED
 from credmgr.model.version import Stage
 
 CURRENT: Final = "AWSCURRENT"
@@ -29,6 +29,10 @@ PLACEHOLDER: Final = UUID("63726564-6d67-4000-8000-656d70747900")
 """The version id of the placeholder, in every secret."""
 PLACEHOLDER_TEXT: Final = "credmgr: no secret is current under this name"
 PLACEHOLDER_LABEL: Final = "credmgr-placeholder"
+MOST_LABELS: Final = 20
+"""Of all versions of a secret together (the user guide's page of quotas)."""
+OWN_LABELS: Final = frozenset({CURRENT, PENDING, PREVIOUS, PLACEHOLDER_LABEL})
+"""What a secret of ours needs room for."""
 _FOREIGN_IDS: Final = UUID("63726564-6d67-4000-8000-6f7468657200")
 
 
@@ -54,7 +58,7 @@ class Shelf:
 
     Attributes:
         arn: Ends in six random characters, so that a secret made anew has another.
-        ours: Whether it carries our mark.
+        ours: Whether it carries our mark, with its value.
         deleted: Whether it is scheduled for deletion.
         labels: Each labelled version, in AWS's spelling, with its labels.
         replicas: The regions that it is replicated to.
@@ -72,7 +76,7 @@ class Shelf:
         stages = answer.get("VersionIdsToStages") or {}
         return cls(
             arn=answer["ARN"],
-            ours=any(tag["Key"] == MARK for tag in answer.get("Tags") or ()),
+            ours={"Key": MARK, "Value": MARKED} in (answer.get("Tags") or ()),
             deleted=answer.get("DeletedDate") is not None,
             labels={version_id: frozenset(held) for version_id, held in stages.items() if held},
             replicas=frozenset(each["Region"] for each in answer.get("ReplicationStatus") or ()),
@@ -93,6 +97,11 @@ class Shelf:
     def stage_of(self, version: UUID) -> Stage | None:
         """The stage of a version."""
         return stage_of(version, self.labels_of(version))
+
+    @property
+    def foreign_labels(self) -> frozenset[str]:
+        """The labels that are of somebody else's making."""
+        return frozenset[str]().union(*self.labels.values()) - OWN_LABELS
 
     @property
     def current(self) -> UUID | None:

@@ -84,6 +84,8 @@ class AwsOptions:
         kms_key_id: The KMS key that encrypts new secrets; None means `aws/secretsmanager`.
         tags: Further tags for new secrets.
         replica_regions: Regions that every secret is replicated to.
+        replica_kms_key_ids: The KMS key of each such region that encrypts the replica there; a
+            region without one takes its own `aws/secretsmanager`, whatever `kms_key_id` is.
         prefix: What stands before each name in AWS.
         fips: Use the endpoints validated for FIPS 140.
         dualstack: Use the endpoints that answer over IPv6 as well.
@@ -110,6 +112,7 @@ class AwsOptions:
     kms_key_id: str | None = None
     tags: dict[str, str] = field(default_factory=dict)
     replica_regions: tuple[str, ...] = ()
+    replica_kms_key_ids: dict[str, str] = field(default_factory=dict)
     prefix: str = ""
     fips: bool = False
     dualstack: bool = False
@@ -128,6 +131,7 @@ class AwsOptions:
 def mistakes(options: AwsOptions) -> Iterator[Mistake]:
     """What the types alone cannot say."""
     yield from _places(options)
+    yield from _replicas(options)
     yield from _sign_in(options)
     yield from _keeping(options)
     yield from _tags(options.tags)
@@ -150,8 +154,15 @@ def _places(options: AwsOptions) -> Iterator[Mistake]:
     for option, region in regions:
         if not _REGION.fullmatch(region):
             yield Mistake(option, f"{region[:40]!a} is no region", "write it like eu-central-1")
+
+
+def _replicas(options: AwsOptions) -> Iterator[Mistake]:
     if options.region in options.replica_regions:
         yield Mistake("replica_regions", f"{options.region} is the secrets' own region")
+    for region, key in options.replica_kms_key_ids.items():
+        if region not in options.replica_regions or not key.strip():
+            what = f"{region[:40]!a} is none of replica_regions, or its key is empty"
+            yield Mistake("replica_kms_key_ids", what)
 
 
 def _sign_in(options: AwsOptions) -> Iterator[Mistake]:

@@ -6,12 +6,14 @@ from typing import Any
 from credmgr.backends.aws_secrets_manager.calls import Calls
 from credmgr.backends.aws_secrets_manager.labels import (
     CURRENT,
+    MOST_LABELS,
+    OWN_LABELS,
     PLACEHOLDER,
     PLACEHOLDER_TEXT,
     Shelf,
 )
 from credmgr.backends.aws_secrets_manager.options import MARK, MARKED, AwsOptions
-from credmgr.errors import BackendUnavailable, Conflict, NotOurs, SecretNotFound
+from credmgr.errors import BackendUnavailable, Conflict, LimitExceeded, NotOurs, SecretNotFound
 
 
 class Secrets:
@@ -40,7 +42,7 @@ class Secrets:
         """The secret, if there is one that is ours and not scheduled for deletion."""
         shelf = self.look(where)
         if shelf is not None and not shelf.ours and not self._options.adopt:
-            raise _not_ours(where)
+            raise not_ours(where)
         return None if shelf is None or shelf.deleted else shelf
 
     def ready(self, where: str) -> Shelf:
@@ -67,7 +69,13 @@ class Secrets:
 
     def _adopt(self, where: str, shelf: Shelf) -> None:
         if shelf.deleted or not self._options.adopt:
-            raise _not_ours(where)
+            raise not_ours(where)
+        foreign = len(shelf.foreign_labels)
+        if foreign > MOST_LABELS - len(OWN_LABELS):
+            raise LimitExceeded(
+                f"{where} has {foreign} labels of others; AWS takes {MOST_LABELS} for a secret",
+                hint=f"take some off, for credmgr needs {len(OWN_LABELS)}",
+            )
         mark: Any = [{"Key": MARK, "Value": MARKED}]
         self._calls.ask(self._aws.tag_resource, SecretId=where, Tags=mark)
 
@@ -101,12 +109,17 @@ class Secrets:
             self._calls.ask(
                 self._aws.replicate_secret_to_regions,
                 SecretId=where,
-                AddReplicaRegions=[{"Region": region} for region in sorted(regions)],
+                AddReplicaRegions=[self._replica(region) for region in sorted(regions)],
             )
 
+    def _replica(self, region: str) -> Any:
+        key = self._options.replica_kms_key_ids.get(region)
+        return {"Region": region, "KmsKeyId": key} if key else {"Region": region}
 
-def _not_ours(where: str) -> NotOurs:
+
+def not_ours(where: str) -> NotOurs:
+    """Our error for a secret of somebody else."""
     return NotOurs(
-        f"the secret {where} has no tag {MARK}",
+        f"the secret {where} has no tag {MARK}={MARKED}",
         hint="choose another name, or set `adopt` to take it over",
     )

@@ -29,10 +29,10 @@ from credmgr.backends.aws_secrets_manager.labels import (
     version_of,
 )
 from credmgr.backends.aws_secrets_manager.listing import versions_of
-from credmgr.backends.aws_secrets_manager.options import LIMITS, MARK, AwsOptions
+from credmgr.backends.aws_secrets_manager.options import LIMITS, AwsOptions
 from credmgr.backends.aws_secrets_manager.pace import Pace
 from credmgr.backends.aws_secrets_manager.permissions import permissions_of
-from credmgr.backends.aws_secrets_manager.secrets import Secrets
+from credmgr.backends.aws_secrets_manager.secrets import Secrets, not_ours
 from credmgr.backends.aws_secrets_manager.signin import sign_in
 from credmgr.backends.aws_secrets_manager.values import Wrapping
 from credmgr.backends.aws_secrets_manager.wire import Wire
@@ -40,7 +40,6 @@ from credmgr.errors import (
     BackendUnavailable,
     Conflict,
     LimitExceeded,
-    NotOurs,
     SecretNotFound,
 )
 from credmgr.model.names import Name
@@ -96,7 +95,8 @@ class AwsBackend:
 
         Raises:
             Conflict: `version` exists already with another value.
-            LimitExceeded: The value or the name is too long, or a quota is used up.
+            LimitExceeded: The value or the name is too long, or a quota is used up, as that of
+                labels by others before it is adopted.
             NotOurs: The secret does not carry credmgr's mark.
         """
         text = self._wrapping.wrapped(secret)
@@ -141,6 +141,8 @@ class AwsBackend:
 
         Raises:
             Conflict: `version` is current.
+            BackendError: AWS refuses and the label is still there: the secret is being deleted, or
+                is owned by another service.
             NotOurs: The secret does not carry credmgr's mark.
         """
         where = self._where(name)
@@ -182,7 +184,7 @@ class AwsBackend:
         if shelf is None:
             return
         if not shelf.ours:
-            raise NotOurs(f"the secret {where} has no tag {MARK}")
+            raise not_ours(where)
         if shelf.replicas:
             self._calls.ask(
                 self._aws.remove_regions_from_replication,
@@ -315,8 +317,13 @@ class AwsBackend:
             self._take_off(where, PENDING, shelf.spelled(version))
 
     def _take_off(self, where: str, label: str, version_id: str) -> None:
-        with suppress(Refused):  # it is not there: somebody was faster
+        try:
             self._move(where, label, version_id, None)
+        except Refused:
+            now = self._secrets.live(where)
+            if now is not None and label in now.labels.get(version_id, ()):
+                raise
+            # else it is not there: somebody was faster
 
     def _move(self, where: str, label: str, source: str | None, target: str | None) -> None:
         which: dict[str, Any] = {"RemoveFromVersionId": source, "MoveToVersionId": target}
