@@ -1,9 +1,10 @@
-"""The AWS backend against the one contract: with AWS's strictness, and with moto's laxness."""
+"""The AWS backend against the one contract: with AWS's strictness, and with moto's laxness.
 
-import json
+With the strictness goes our own policy, on every call but those of the others that are played.
+"""
+
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
@@ -13,24 +14,26 @@ from credmgr.testing import BackendContract
 from credmgr.testing.backend_faults import Faulty
 from credmgr.testing.backend_moves import Plant, Reopen
 from credmgr.testing.fault_proxy import FaultProxy
-from tests.integration.aws import AwsServer, a_session, running
+from tests.integration.aws import ADMINISTRATOR, AwsServer, a_session, running
+from tests.integration.aws_iam import KEY_ARN, PREFIX, Iam, shipped_policy
 
 if TYPE_CHECKING:
     from credmgr.backends.aws_secrets_manager.session import AwsBackend
 
-POLICY: Final = Path(__file__).parents[2] / "policies/backends/aws-iam.json"
-ALLOWED: Final = {
-    action.partition(":")[2]
-    for statement in json.loads(POLICY.read_text())["Statement"]
-    for action in statement["Action"]
-}
+OURS: Final[dict[str, Any]] = {"prefix": PREFIX, "kms_key_id": KEY_ARN}
+
+
+def allowed() -> set[str]:
+    statements = shipped_policy()["Statement"]
+    return {action.partition(":")[2] for it in statements for action in it["Action"]}
 
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[AwsServer]:
     with running() as server:
+        server.iam = Iam(shipped_policy())
         yield server
-        assert set(server.calls) <= {*ALLOWED, "GetCallerIdentity"}
+        assert set(server.calls) <= {*allowed(), "GetCallerIdentity"}
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +44,7 @@ def proxy(aws: AwsServer) -> Iterator[FaultProxy]:
 
 @pytest.fixture(scope="module")
 def session(aws: AwsServer) -> Iterator["AwsBackend"]:
-    opened = a_session(aws)
+    opened = a_session(aws, **OURS)
     yield opened
     opened.close()
 
@@ -55,20 +58,24 @@ class TestAwsBackend(BackendContract):
 
     @pytest.fixture
     def reopen(self, aws: AwsServer) -> Reopen:
-        return lambda: a_session(aws)
+        return lambda: a_session(aws, **OURS)
 
     @pytest.fixture
     def faulty(self, proxy: FaultProxy) -> Faulty:
         there = AwsServer(url=proxy.url)
-        return Faulty(proxy, lambda deadline: a_session(there, deadline=deadline))
+        return Faulty(proxy, lambda deadline: a_session(there, deadline=deadline, **OURS))
 
     @pytest.fixture
-    def foreign(self, aws: AwsServer, backend: "AwsBackend") -> Plant:
-        def plant(name: Name) -> Callable[[], object]:
-            backend._aws.create_secret(Name=name, SecretString="of somebody else")
-            return lambda: (dict(vars(aws.secrets()[name])), aws.labels(name))
+    def foreign(self, aws: AwsServer) -> Iterator[Plant]:
+        administrator = a_session(aws, access_key_id=ADMINISTRATOR)
 
-        return plant
+        def plant(name: Name) -> Callable[[], object]:
+            where = f"{PREFIX}{name}"
+            administrator._aws.create_secret(Name=where, SecretString="of somebody else")
+            return lambda: (dict(vars(aws.secrets()[where])), aws.labels(where))
+
+        yield plant
+        administrator.close()
 
 
 class TestAwsBackendWhereOnlyOurChecksHold(TestAwsBackend):
@@ -76,9 +83,10 @@ class TestAwsBackendWhereOnlyOurChecksHold(TestAwsBackend):
 
     @pytest.fixture(autouse=True)
     def _lax(self, aws: AwsServer) -> Iterator[None]:
-        aws.strict = False
+        policy = aws.iam
+        aws.strict, aws.iam = False, None
         yield
-        aws.strict = True
+        aws.strict, aws.iam = True, policy
 
     @pytest.fixture
     def faulty(self) -> None:

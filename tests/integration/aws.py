@@ -27,15 +27,17 @@ from credmgr.backends.aws_secrets_manager import AwsBackendFactory, AwsOptions
 from credmgr.model.clock import Clock, SystemClock
 from credmgr.model.secret import Secret
 from credmgr.plugins.context import PluginContext
+from tests.integration.aws_strict import Answer, refusal, refused
 
 if TYPE_CHECKING:
     from credmgr.backends.aws_secrets_manager.session import AwsBackend
+    from tests.integration.aws_iam import Iam
 
 JSON_TYPE: Final = "application/x-amz-json-1.1"
 ACCOUNT: Final = "123456789012"
 REGION: Final = "eu-central-1"
-_NAME: Final = re.compile(r"[A-Za-z0-9/_+=.@-]{1,512}")
-_LABELS: Final = 20  # of a secret (the user guide's page of quotas)
+ADMINISTRATOR: Final = "the-administrator"
+"""The access key id to which no policy applies."""
 _CHANGES: Final = frozenset(
     {"PutSecretValue", "UpdateSecretVersionStage", "GetSecretValue", "DeleteSecret", "CreateSecret"}
 )
@@ -53,9 +55,6 @@ class Fault(StrEnum):
     DRIP = "drip"
 
 
-Answer = tuple[int, dict[str, Any]]
-
-
 @dataclass
 class AwsServer:
     """A running moto with our layer in front.
@@ -63,6 +62,7 @@ class AwsServer:
     Attributes:
         url: Where it listens.
         strict: Whether it refuses what AWS refuses.
+        iam: What the policy allows to all but the administrator; None allows everything.
         page: How many versions are on a page.
         calls: The operations asked for, oldest first.
         bodies: What was asked in each.
@@ -76,6 +76,7 @@ class AwsServer:
 
     url: str = ""
     strict: bool = True
+    iam: "Iam | None" = None
     page: int = 100
     calls: list[str] = field(default_factory=list)
     bodies: list[dict[str, Any]] = field(default_factory=list)
@@ -96,7 +97,7 @@ class AwsServer:
         self.answers.clear()
         self.before.clear()
         self.odd.clear()
-        self.strict, self.page = True, 100
+        self.strict, self.page, self.iam = True, 100, None
 
     def secrets(self, region: str = REGION) -> Any:
         from moto.secretsmanager.models import secretsmanager_backends  # noqa: PLC0415
@@ -175,9 +176,14 @@ class _Layer:
             if operation in self._state.before:
                 self._state.before.pop(operation)()
             if operation in self._state.raw:
-                status, text = self._state.raw.pop(operation)
-                return f"{status} whatever", [("Content-Type", "text/xml")], text.encode()
-            own = self._state.answers.pop(operation, None) or self._own(operation, asked)
+                return _xml(*self._state.raw.pop(operation))
+            if operation == "SimulatePrincipalPolicy" and self._state.iam is not None:
+                return _xml(*self._state.iam.simulated(asked))
+            own = (
+                self._state.answers.pop(operation, None)
+                or self._denied(environ, operation, asked)
+                or self._own(operation, asked)
+            )
             if own is not None:
                 return _encoded(own)
             self._mend(asked)
@@ -203,6 +209,16 @@ class _Layer:
         headers["Content-Type"] = JSON_TYPE if whole.startswith(b"{") else "text/xml"
         return status, list(headers.items()), whole
 
+    def _denied(
+        self, environ: dict[str, Any], operation: str, asked: dict[str, Any]
+    ) -> Answer | None:
+        iam, signed_by = self._state.iam, environ.get("HTTP_AUTHORIZATION", "")
+        if iam is None or f"={ADMINISTRATOR}/" in signed_by:
+            return None
+        secret = self._state.secrets().get(asked.get("SecretId", asked.get("Name", "")))
+        lacking = iam.denies(operation, asked, secret)
+        return refused("AccessDeniedException", lacking.action) if lacking else None
+
     def _own(self, operation: str, asked: dict[str, Any]) -> Answer | None:
         secret = self._state.secrets().get(asked.get("SecretId", asked.get("Name", "")))
         if operation == "ListSecretVersionIds":
@@ -210,7 +226,7 @@ class _Layer:
             return refused("ResourceNotFoundException") if gone else self._versions(secret, asked)
         if not self._state.strict or operation not in _CHANGES:
             return None
-        return _refusal(operation, asked, secret)
+        return refusal(operation, asked, secret)
 
     def _versions(self, secret: Any, asked: dict[str, Any]) -> Answer:
         held = [each for each in secret.versions.values() if each["version_stages"]]
@@ -230,59 +246,6 @@ class _Layer:
         return 200, page
 
 
-def _refusal(operation: str, asked: dict[str, Any], secret: Any) -> Answer | None:
-    """What AWS says to what moto takes; the documents are of botocore's service model."""
-    if (
-        len(asked.get("SecretString", "").encode()) > 65_536
-        or len(asked.get("Tags", ())) > 50
-        or (operation == "CreateSecret" and not _NAME.fullmatch(asked["Name"]))
-    ):
-        return refused("InvalidParameterException", asked.get("SecretString", ""))
-    if secret is not None and secret.is_deleted():
-        return refused("InvalidRequestException")
-    if operation == "PutSecretValue" and secret is not None:
-        labels = asked.get("VersionStages", ["AWSCURRENT"])
-        return _other_value(asked, secret) or _too_many_labels(labels, secret)
-    if operation == "UpdateSecretVersionStage" and secret is not None:
-        return _bad_move(asked, secret) or _too_many_labels([asked["VersionStage"]], secret)
-    return None
-
-
-def _too_many_labels(asked: list[str], secret: Any) -> Answer | None:
-    """AWS counts those of all versions together."""
-    held = {label for it in secret.versions.values() for label in it["version_stages"]}
-    if "AWSCURRENT" in asked and "AWSCURRENT" in held:
-        asked = [*asked, "AWSPREVIOUS"]
-    return refused("LimitExceededException") if len(held.union(asked)) > _LABELS else None
-
-
-def _other_value(asked: dict[str, Any], secret: Any) -> Answer | None:
-    held = secret.versions.get(asked["ClientRequestToken"])
-    if held is None:
-        return None
-    if held.get("secret_string") != asked["SecretString"]:
-        return refused("ResourceExistsException", asked["SecretString"])
-    return 200, {"ARN": secret.arn, "Name": secret.name, "VersionId": held["version_id"]}
-
-
-def _bad_move(asked: dict[str, Any], secret: Any) -> Answer | None:
-    label, source = asked["VersionStage"], asked.get("RemoveFromVersionId")
-    target = asked.get("MoveToVersionId")
-    if label == "AWSCURRENT" and target is None:
-        return refused("InvalidParameterException")
-    holders = [each for each, it in secret.versions.items() if label in it["version_stages"]]
-    if holders and holders not in ([source], [target]):
-        return refused("InvalidParameterException")
-    if target is not None and target not in secret.versions:
-        return refused("InvalidParameterException")
-    return None
-
-
-def refused(code: str, message: str = "no", status: int = 400) -> Answer:
-    """An error of AWS; it may quote what it was asked, as a validation error does."""
-    return status, {"__type": code, "Message": message}
-
-
 _FAULTY: Final = {
     Fault.BROKEN: refused("InternalServiceError", status=500),
     Fault.THROTTLED: refused("ThrottlingException"),
@@ -300,6 +263,10 @@ def _say(start: Any, answer: Answer) -> Iterable[bytes]:
     status, headers, said = _encoded(answer)
     start(status, headers)
     return [said]
+
+
+def _xml(status: int, text: str) -> tuple[str, list[tuple[str, str]], bytes]:
+    return f"{status} whatever", [("Content-Type", "text/xml")], text.encode()
 
 
 @contextmanager

@@ -15,7 +15,8 @@ from credmgr.model.version import Stage
 from credmgr.plugins.backend import SecretBackend
 from credmgr.testing.backend_moves import everything, promoted, staged, stages
 from credmgr.testing.canaries import everything_in, leaks, new_canary
-from tests.integration.aws import AwsServer, Fault, a_session, refused, running
+from tests.integration.aws import AwsServer, Fault, a_session, running
+from tests.integration.aws_strict import refused
 
 NAME: Final = Name("caseforge/api-key")
 DEADLINE: Final = timedelta(seconds=0.6)

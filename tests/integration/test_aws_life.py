@@ -24,7 +24,8 @@ from credmgr.model.secret import Secret
 from credmgr.model.version import Stage
 from credmgr.testing.backend_moves import everything, full, promoted, staged, stages
 from credmgr.testing.canaries import everything_in, leaks, new_canary
-from tests.integration.aws import AwsServer, a_session, refused, running
+from tests.integration.aws import AwsServer, a_session, running
+from tests.integration.aws_strict import refused
 
 if TYPE_CHECKING:
     from credmgr.backends.aws_secrets_manager.session import AwsBackend

@@ -14,7 +14,9 @@ from credmgr.model.names import Name
 from credmgr.plugins.backend import Permission, Permissions, Timed
 from credmgr.testing.key_vault import FakeKeyVault, Fault, Harm
 from credmgr.testing.key_vault.actions import action_of
-from tests.integration.aws import ACCOUNT, REGION, AwsServer, a_session, refused, running
+from tests.integration.aws import ACCOUNT, REGION, AwsServer, a_session, running
+from tests.integration.aws_iam import shipped_policy, that_may_ask
+from tests.integration.aws_strict import refused
 from tests.integration.key_vaults import granted, opened
 from tests.integration.openbao import POLICY, ROOT, Bao, approle_options, context_of, dev_server
 
@@ -156,43 +158,24 @@ def aws(server: AwsServer) -> AwsServer:
     return server
 
 
-def simulated(**decisions: str) -> str:
-    results = "".join(
-        f"<member><EvalActionName>{action.replace('_', ':')}</EvalActionName>"
-        f"<EvalDecision>{decision}</EvalDecision></member>"
-        for action, decision in decisions.items()
-    )
-    return (
-        '<SimulatePrincipalPolicyResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/">'
-        f"<SimulatePrincipalPolicyResult><EvaluationResults>{results}</EvaluationResults>"
-        "</SimulatePrincipalPolicyResult></SimulatePrincipalPolicyResponse>"
-    )
-
-
-def simulates(aws: AwsServer, answers: list[str]) -> None:
-    """Let IAM give these answers, one after the other."""
-
-    def next_answer() -> None:
-        aws.raw["SimulatePrincipalPolicy"] = (200, answers.pop(0))
-        if answers:
-            aws.before["SimulatePrincipalPolicy"] = next_answer
-
-    aws.before["SimulatePrincipalPolicy"] = next_answer
-
-
 def test_iam_is_asked_for_each_name_and_for_what_is_beyond(aws: AwsServer) -> None:
     session = a_session(aws, iam_endpoint_url=aws.url, prefix="prod/")
-    answers = [
-        simulated(secretsmanager_PutSecretValue="implicitDeny"),
-        simulated(secretsmanager_GetSecretValue="explicitDeny"),
-        simulated(secretsmanager_GetSecretValue="allowed"),
-        simulated(iam_PutUserPolicy="allowed"),
+    place = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:"
+    rules = [
+        ("Allow", "iam:PutUserPolicy", "*"),
+        ("Allow", "secretsmanager:GetSecretValue", "*"),
+        ("Deny", "secretsmanager:GetSecretValue", f"{place}prod/team/b*"),
+        ("Deny", "secretsmanager:PutSecretValue", f"{place}prod/team/a*"),
     ]
+    policy = shipped_policy()
+    policy["Statement"] += [
+        {"Effect": effect, "Action": action, "Resource": resource}
+        for effect, action, resource in rules
+    ]
+    aws.iam = that_may_ask(policy)
 
-    simulates(aws, answers)
     found = list(session.permissions(NAMES))
 
-    place = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:"
     assert [one.what for one in lacking(found)] == [
         f"secretsmanager:GetSecretValue on {place}prod/team/b-AbCdEf",
         f"secretsmanager:PutSecretValue on {place}prod/team/a-AbCdEf",
@@ -216,7 +199,7 @@ def test_of_a_role_session_the_role_is_asked_about(aws: AwsServer) -> None:
         "</GetCallerIdentityResult></GetCallerIdentityResponse>"
     )
     aws.raw["GetCallerIdentity"] = (200, answer)
-    simulates(aws, [simulated()] * 3)
+    aws.iam = that_may_ask(shipped_policy())
 
     session.permissions([])
 

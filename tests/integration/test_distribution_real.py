@@ -24,8 +24,9 @@ from credmgr.model.names import Name
 from credmgr.model.rotation import ENDED, State
 from credmgr.rotation.runbook import Runbook
 from credmgr.testing.key_vault import FakeKeyVault
-from tests.integration.aws import REGION, AwsServer, Fault, refused
+from tests.integration.aws import REGION, AwsServer, Fault
 from tests.integration.aws import running as moto
+from tests.integration.aws_strict import refused
 from tests.integration.key_vaults import factory_for
 from tests.integration.openbao import Bao, dev_server
 from tests.sandbox_box import Box, running_box
