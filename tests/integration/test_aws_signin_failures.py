@@ -268,11 +268,12 @@ def test_a_slow_sign_in_and_a_call_that_hangs_have_one_deadline(aws: AwsServer) 
     session.close()
 
 
-def test_the_option_makes_the_deadline_shorter(aws: AwsServer) -> None:
-    session = a_session(aws, timeout=DEADLINE)
+@pytest.mark.parametrize("usual", [timedelta(seconds=20), timedelta(seconds=0.2)])
+def test_the_option_makes_the_deadline_shorter_or_longer(aws: AwsServer, usual: timedelta) -> None:
+    session = a_session(aws, deadline=usual, timeout=DEADLINE)
     aws.faults.append(("GetSecretValue", Fault.TIMEOUT))
     begun = time.monotonic()
     with pytest.raises(BackendUnavailable, match="within the deadline"):
         session.read(NAME)
-    assert time.monotonic() - begun < DEADLINE.total_seconds() * 1.3
+    assert 0.5 < (time.monotonic() - begun) / DEADLINE.total_seconds() < 1.3
     session.close()

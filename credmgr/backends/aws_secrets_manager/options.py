@@ -96,8 +96,8 @@ class AwsOptions:
             `{{ secret | json }}` for it as a JSON string.
         adopt: Take over a secret without credmgr's mark when something is staged in it; it gets
             the mark, and what it held stays as a version.
-        timeout: The longest that one call may take in all, signing in included; None is credmgr's
-            own deadline.
+        timeout: The longest that one call may take in all, signing in included, shorter or longer
+            than credmgr's own deadline; None is that.
     """
 
     region: str | None = None
@@ -123,9 +123,9 @@ class AwsOptions:
     adopt: bool = False
     timeout: timedelta | None = None
 
-    def deadline(self, most: timedelta) -> timedelta:
-        """The longest that one call may take, where credmgr gives it no more than `most`."""
-        return min(most, self.timeout or most)
+    def deadline(self, usual: timedelta) -> timedelta:
+        """The longest that one call may take; what the operator says counts, shorter or longer."""
+        return self.timeout or usual
 
 
 def mistakes(options: AwsOptions) -> Iterator[Mistake]:
