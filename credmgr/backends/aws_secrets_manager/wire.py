@@ -76,7 +76,7 @@ class Wire:
         """
         left = (self._deadline - elapsed()).total_seconds()
         if left <= 0:
-            raise BackendUnavailable("not sent, signing in took all the time of the deadline")
+            raise BackendUnavailable("not sent, nothing is left of the deadline")
         # Raised outside of `except`: urllib3's errors carry the request, and it the secret.
         wait: timedelta | None = None
         try:
