@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final
-from uuid import UUID
 
 from credmgr.errors import OperatorNeeded, ScopeRefused, SecretRejected
 from credmgr.model.credential import Place
@@ -60,7 +59,8 @@ def revoke(work: Work) -> Move | Wait:
     if not row.retires and (differing := _differing(work)):
         return parked(row, f"not revoking: {differing} does not hold the new secret")
     stage = Stage.CURRENT if row.retires else Stage.PREVIOUS
-    return _end(work, row.old_secret_id, _kept(work, row.old_version, stage)) or _finish(work)
+    kept = work.copies.kept(stage, row.old_version)
+    return _end(work, row.old_secret_id, kept) or _finish(work)
 
 
 def abort(work: Work) -> Move | Wait:
@@ -79,7 +79,7 @@ def abort(work: Work) -> Move | Wait:
         if left := work.tools.patience.left(row.id, row.restored_at, settle):
             return Wait(work.now() + left, "letting consumers go back to the old secret")
     if row.new_secret_id is not None and (
-        answer := _end(work, row.new_secret_id, _kept(work, row.new_version, stage))
+        answer := _end(work, row.new_secret_id, work.copies.kept(stage, row.new_version))
     ):
         return answer
     work.copies.discard(row.new_version)
@@ -128,11 +128,6 @@ def _differing(work: Work) -> str:
         if value is None or work.tools.fingerprinter.of(value) != row.fingerprint
     ]
     return ", ".join(str(place) for place in (*wrong, *work.copies.lacking(row.new_version)))
-
-
-def _kept(work: Work, version: UUID, stage: Stage) -> Secret | None:
-    """A value to prove a refusal with, as the store keeps it; None where it does not."""
-    return work.copies.kept(stage, version)
 
 
 def _end(work: Work, secret_id: str, value: Secret | None) -> Move | Wait | None:
