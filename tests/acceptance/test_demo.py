@@ -22,6 +22,8 @@ def test_the_story_holds_and_leaves_nothing_behind(home: Installation) -> None:
 
         assert list(Path(folder).iterdir()) == []
     assert "All of it held." in said
+    assert "resolved: key too old, scope too broad, API key in production" in said
+    assert "and told that each has ended" in said
     assert "✗ " not in said.replace("✗ ABORTED", "")
 
 

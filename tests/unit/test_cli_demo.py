@@ -33,7 +33,7 @@ def test_what_does_not_hold_ends_the_story(capsys: pytest.CaptureFixture[str]) -
     ("log", "why"), [("one\nout of memory\n\n", "out of memory"), ("", "it said nothing")]
 )
 def test_a_daemon_that_died_is_not_waited_for(tmp_path: Path, log: str, why: str) -> None:
-    (tmp_path / story.DAEMON_LOG).write_text(log)
+    (tmp_path / children.DAEMON_LOG).write_text(log)
     broken = told(poll=lambda: 1)
     broken.app.manifest = SimpleNamespace(home=tmp_path)
 

@@ -13,6 +13,8 @@ from typing import IO, Final
 from credmgr.cli.home import MANIFEST
 from credmgr.errors import CredmgrError
 
+DAEMON_LOG: Final = "daemon.log"
+"""What the daemon of the story says, in the demo's folder."""
 _PATIENCE_SECONDS: Final = 20
 
 

@@ -22,8 +22,8 @@ def demo(
     """Live through a credential's life, and check every step.
 
     Against a CaseForge sandbox: first secrets, a login, a scheduled rotation under load, a
-    rollback, a leaked key, the audit log; under a minute, nothing is left behind. With --serve, a
-    daemon and a sandbox to play with.
+    rollback, a leaked key, three findings, the audit log; under a minute, nothing is left behind.
+    With --serve, a daemon and a sandbox to play with.
 
     [dim]Example:[/] credmgr demo --serve --home .run
     """

@@ -17,7 +17,9 @@ from uuid import UUID
 from credmgr.bootstrap import App, build
 from credmgr.cli import home as homes
 from credmgr.cli.demo import children
+from credmgr.cli.demo.children import DAEMON_LOG
 from credmgr.cli.demo.consumer import CaseForge, Consumer
+from credmgr.cli.demo.misuse import three_findings
 from credmgr.cli.output import length, plain, say, state
 from credmgr.errors import CredmgrError
 from credmgr.model.names import Name
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
 KEY: Final = Name("caseforge/api-key")
 CLIENT: Final = Name("caseforge/client-secret")
 LIFE: Final = {"every": "12s", "overlap": "4s", "longest": "8s", "console": "manual: true"}
-DAEMON_LOG: Final = "daemon.log"
 PATIENCE: Final = timedelta(seconds=40)
 POLL: Final = timedelta(milliseconds=100)
 
@@ -61,6 +62,7 @@ def tell() -> None:
                 story.put_right,
                 story.roll_back,
                 story.leak,
+                partial(three_findings, story),
                 story.stop,
                 story.account,
             ):
