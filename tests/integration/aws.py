@@ -362,3 +362,16 @@ def a_session(
     server: AwsServer, *, deadline: timedelta = timedelta(seconds=20), **more: Any
 ) -> "AwsBackend":
     return AwsBackendFactory().open(options_for(server, **more), a_context(deadline=deadline))
+
+
+CHAIN: Final[dict[str, Any]] = {"access_key_id": None, "secret_access_key": None}
+"""Options of a session that signs in with whatever the machine offers."""
+
+
+def without_chain(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Nothing of the machine's own AWS configuration, and no metadata service."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(folder / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(folder / "credentials"))

@@ -14,7 +14,16 @@ from credmgr.backends.aws_secrets_manager import AssumeRole, AwsBackendFactory, 
 from credmgr.errors import AccessDenied, BackendUnavailable, ConfigError, SecretNotFound
 from credmgr.model.names import Name
 from credmgr.testing.backend_moves import full, promoted
-from tests.integration.aws import REGION, AwsServer, a_context, a_session, options_for, running
+from tests.integration.aws import (
+    CHAIN,
+    REGION,
+    AwsServer,
+    a_context,
+    a_session,
+    options_for,
+    running,
+    without_chain,
+)
 
 ROOT: Final = Path(__file__).parents[2]
 NAME: Final = Name("caseforge/api-key")
@@ -35,15 +44,7 @@ def aws(server: AwsServer) -> AwsServer:
 
 @pytest.fixture(autouse=True)
 def _no_chain(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Nothing of the machine's own AWS configuration, and no metadata service."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_REGION"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
-
-
-CHAIN: Final[dict[str, Any]] = {"access_key_id": None, "secret_access_key": None}
+    without_chain(monkeypatch, tmp_path)
 
 
 def test_a_role_is_assumed_once_for_all_threads(aws: AwsServer) -> None:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
@@ -16,7 +16,7 @@ from credmgr.errors import AccessDenied, BackendUnavailable, SecretNotFound
 from credmgr.model.clock import SystemClock
 from credmgr.model.names import Name
 from credmgr.testing.canaries import everything_in, leaks, new_canary
-from tests.integration.aws import AwsServer, Fault, a_session, running
+from tests.integration.aws import CHAIN, AwsServer, Fault, a_session, running, without_chain
 
 if TYPE_CHECKING:
     from credmgr.backends.aws_secrets_manager.session import AwsBackend
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 NAME: Final = Name("caseforge/api-key")
 ROLE: Final = AssumeRole("arn:aws:iam::123456789012:role/credmgr")
 DEADLINE: Final = timedelta(seconds=0.8)
-CHAIN: Final[dict[str, Any]] = {"access_key_id": None, "secret_access_key": None}
 THREADS: Final = 8
 
 
@@ -42,12 +41,7 @@ def aws(server: AwsServer) -> AwsServer:
 
 @pytest.fixture(autouse=True)
 def _no_chain(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Nothing of the machine's own AWS configuration, and no metadata service."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_REGION"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    without_chain(monkeypatch, tmp_path)
 
 
 Run = Callable[[str], "AwsBackend"]
