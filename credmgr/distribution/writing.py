@@ -64,9 +64,8 @@ class Pen:
             BackendError: It is not so, or the place as a whole is somebody else's.
         """
         if place.backend in self._outside.sinks:
-            sink = self._outside.sinks[place.backend]
-            sink.remove(place.name)
-            sink.write(place.name, secret, version)
+            # Not removed first: its readers would find nothing for a moment.
+            self._outside.sinks[place.backend].write(place.name, secret, version)
             return
         backend = self._outside.backends[place.backend]
         if isinstance(backend, Mending):
