@@ -31,6 +31,7 @@ def test_a_changed_copy_in_a_sink_is_never_absent_while_it_is_mended() -> None:
     outside: Any = SimpleNamespace(sinks={PAPER: sink}, backends={})
     pen = Pen(outside, Fingerprinter(bytes(32)))
     sink.write(PLACE.name, Secret("another"), uuid4())
+    sink.tamper(PLACE.name, Secret("theirs"))
 
     pen.mend(PLACE, Secret("ours"), version)
 
