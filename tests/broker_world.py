@@ -1,11 +1,13 @@
 """An issuer, a store and a state database in memory, around a real broker."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from threading import Event
 from uuid import UUID, uuid4
 
+from credmgr.broker.broker import Broker
 from credmgr.errors import (
     CredmgrError,
     SecretNotFound,
@@ -194,3 +196,12 @@ def wait_for(happened: Callable[[], bool]) -> None:
             return
         pause.wait(0.01)
     raise AssertionError("it did not happen")
+
+
+@contextmanager
+def adopted(world: World) -> Iterator[Broker]:
+    """A broker that has taken the world's credential and consumer into use."""
+    made = Broker(world, world, world.clock, lambda: 0.5, "daemon@host")
+    made.adopt({NAME: CREDENTIAL}, {BILLING: CONSUMER}, world)
+    yield made
+    made.close()

@@ -68,6 +68,9 @@ def reporting() -> Iterator[None]:
         _say(error)
         sys.exit(code_of(error))
     except OSError as error:
+        if error.filename is not None:  # a file's trouble, not that of standard output
+            _say(CredmgrError(f"{error.filename}: {error.strerror}"))
+            sys.exit(Exit.FAILED)
         _say(CredmgrError(f"the output cannot be written: {error.strerror}"))
         _leave(Exit.FAILED)
     except Exception as error:  # noqa: BLE001 (a bug: its type is told, its text may hold anything)

@@ -19,8 +19,6 @@ from credmgr.model.names import Name
 from credmgr.plugins.issuer import AudienceRefused
 from tests.broker_world import (
     BILLING,
-    CONSUMER,
-    CREDENTIAL,
     HOUR,
     ISSUER,
     NAME,
@@ -28,6 +26,7 @@ from tests.broker_world import (
     SECOND,
     WRITE,
     World,
+    adopted,
     value,
     wait_for,
 )
@@ -42,10 +41,8 @@ def world() -> World:
 
 @pytest.fixture
 def broker(world: World) -> Iterator[Broker]:
-    made = Broker(world, world, world.clock, lambda: 0.5, "daemon@host")
-    made.adopt({NAME: CREDENTIAL}, {BILLING: CONSUMER}, world)
-    yield made
-    made.close()
+    with adopted(world) as made:
+        yield made
 
 
 ASK = Ask(BILLING, NAME)

@@ -34,6 +34,7 @@ from tests.broker_world import (
     SECOND,
     WRITE,
     World,
+    adopted,
     value,
     wait_for,
 )
@@ -49,10 +50,8 @@ def world() -> World:
 
 @pytest.fixture
 def broker(world: World) -> Iterator[Broker]:
-    made = Broker(world, world, world.clock, lambda: 0.5, "daemon@host")
-    made.adopt({NAME: CREDENTIAL}, {BILLING: CONSUMER}, world)
-    yield made
-    made.close()
+    with adopted(world) as made:
+        yield made
 
 
 def test_a_manifest_that_declares_a_credential_as_before_keeps_its_tokens(

@@ -41,6 +41,7 @@ from tests.broker_world import (
     SECOND,
     WRITE,
     World,
+    adopted,
     value,
     wait_for,
 )
@@ -56,10 +57,8 @@ def world() -> World:
 
 @pytest.fixture
 def broker(world: World) -> Iterator[Broker]:
-    made = Broker(world, world, world.clock, lambda: 0.5, "daemon@host")
-    made.adopt({NAME: CREDENTIAL}, {BILLING: CONSUMER}, world)
-    yield made
-    made.close()
+    with adopted(world) as made:
+        yield made
 
 
 def refused(broker: Broker, ask: Ask = ASK) -> TokenUnavailable:

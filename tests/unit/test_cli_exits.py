@@ -61,6 +61,11 @@ def test_every_mistake_of_a_manifest_is_told_at_its_place(
     ]
 
 
+def test_trouble_with_a_file_names_the_file(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended(FileNotFoundError(2, "No such file or directory", "out/report.env")) == 1
+    assert capsys.readouterr().err == "error out/report.env: No such file or directory\n"
+
+
 def test_ctrl_c_ends_as_shells_have_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert ended(KeyboardInterrupt()) == 130
     assert capsys.readouterr().err == "\ninterrupted\n"
